@@ -1,0 +1,60 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6), .treatAllWarnings(as: .error)]
+
+let package = Package(
+    name: "attntrace",
+    products: [
+        .library(name: "TraceFormat", targets: ["TraceFormat"]),
+        .library(name: "Capture", targets: ["Capture"]),
+        .library(name: "Analysis", targets: ["Analysis"]),
+        .executable(name: "attntrace", targets: ["attntrace"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        // libhdf5 and its high-level library, as Debian ships them.
+        .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+        .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
+
+        // Byte-level work of the file: float16, byte shuffle, checksum.
+        .target(name: "CCodec"),
+        .target(
+            name: "TraceFormat", dependencies: ["CHDF5", "CDeflate", "CCodec"], exclude: ["README.md"],
+            swiftSettings: strict),
+
+        .target(name: "Tokenizer", dependencies: ["COniguruma"], exclude: ["README.md"], swiftSettings: strict),
+        .target(name: "CKernels"),
+        .target(
+            name: "Capture",
+            dependencies: [
+                "TraceFormat", "Tokenizer", "CKernels",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            exclude: ["README.md"], swiftSettings: strict),
+
+        .target(name: "Analysis", dependencies: ["TraceFormat"], exclude: ["README.md"], swiftSettings: strict),
+
+        .executableTarget(
+            name: "attntrace",
+            dependencies: [
+                "Capture", "Analysis", "TraceFormat", "Tokenizer",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            exclude: ["README.md"], swiftSettings: strict),
+
+        .testTarget(name: "TraceFormatTests", dependencies: ["TraceFormat"], swiftSettings: strict),
+        .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer"], swiftSettings: strict),
+        .testTarget(name: "CaptureTests", dependencies: ["Capture"], swiftSettings: strict),
+        .testTarget(name: "AnalysisTests", dependencies: ["Analysis"], swiftSettings: strict),
+        .testTarget(
+            name: "CommandTests", dependencies: ["attntrace", "TraceFormat"], swiftSettings: strict),
+    ]
+)

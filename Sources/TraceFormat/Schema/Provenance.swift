@@ -1,0 +1,70 @@
+/// What made a trace: enough to say whether two traces may be compared, and to make one again.
+public struct Provenance: Sendable, Equatable, Codable {
+    /// The model's name: the last component of its directory, or as given.
+    public var modelName: String
+    /// The architecture as config.json names it.
+    public var architecture: String
+    /// config.json as it was read.
+    public var modelConfiguration: String
+    /// SHA-256 of the weights, in hex: of the file, or, for a sharded checkpoint, of the concatenated digests in order of file name.
+    public var weightsSHA256: String
+    /// SHA-256 of tokenizer.json, in hex; empty when token ids were given and no tokenizer was read.
+    public var tokenizerSHA256: String
+    /// Query heads of the model and key-value heads they share: query head h uses kv head h / (heads / kvHeads).
+    public var headCount: Int
+    public var kvHeadCount: Int
+    public var layerCount: Int
+    /// 0 when row i scores position i, 1 when it scores position i + 1.
+    public var predictionOffset: Int
+    /// The id that stands for a masked position; -1 for a causal model.
+    public var maskTokenID: Int
+    /// The sampler's published name: `llada`, `autoregressive`.
+    public var sampler: String
+    /// Every parameter of the sampler by its published name, as a JSON object.
+    public var samplerParameters: String
+    /// The seed of every random number of the run.
+    public var seed: UInt64
+    /// Numeric type of the forward pass: `float32`.
+    public var numericType: String
+    /// What multiplied the matrices: library and instruction set.
+    public var kernel: String
+    /// Threads of the forward pass. The same number gives the same bits.
+    public var threads: Int
+    /// Version of this package.
+    public var producer: String
+    /// The command line, as given; empty for library use.
+    public var commandLine: String
+    /// When the capture began, ISO 8601, UTC.
+    public var createdAt: String
+    /// The prompt as text; empty when token ids were given.
+    public var prompt: String
+
+    /// Makes a provenance record.
+    public init(
+        modelName: String, architecture: String, modelConfiguration: String, weightsSHA256: String,
+        tokenizerSHA256: String, headCount: Int, kvHeadCount: Int, layerCount: Int, predictionOffset: Int,
+        maskTokenID: Int, sampler: String, samplerParameters: String, seed: UInt64, numericType: String,
+        kernel: String, threads: Int, producer: String, commandLine: String, createdAt: String, prompt: String
+    ) {
+        self.modelName = modelName
+        self.architecture = architecture
+        self.modelConfiguration = modelConfiguration
+        self.weightsSHA256 = weightsSHA256
+        self.tokenizerSHA256 = tokenizerSHA256
+        self.headCount = headCount
+        self.kvHeadCount = kvHeadCount
+        self.layerCount = layerCount
+        self.predictionOffset = predictionOffset
+        self.maskTokenID = maskTokenID
+        self.sampler = sampler
+        self.samplerParameters = samplerParameters
+        self.seed = seed
+        self.numericType = numericType
+        self.kernel = kernel
+        self.threads = threads
+        self.producer = producer
+        self.commandLine = commandLine
+        self.createdAt = createdAt
+        self.prompt = prompt
+    }
+}
