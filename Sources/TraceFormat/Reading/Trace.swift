@@ -1,68 +1,273 @@
-/// A trace, opened for reading. Opening reads no attention. (Skeleton: the signatures are settled, the bodies follow.)
+import Foundation
+
+/// A trace, opened for reading.
+///
+/// Opening reads the provenance and the lengths of the axes, and no attention. Reading is lazy and bounded: a box, a
+/// map, or a cursor of blocks within a byte budget. Only committed steps exist here, also in a file that is still being
+/// written or whose writer was killed. Safe to use from several threads.
 public final class Trace: Sendable {
     /// The file.
     public let path: String
-    /// The shape of the trace as recorded: step and generated counts are those committed.
+    /// The shape of the trace as recorded: `stepCount` and `generatedLength` are what was committed.
     public let plan: TracePlan
     /// What made it.
     public let provenance: Provenance
     /// Steps that can be read.
     public let committedSteps: Int
-    /// False for a run that was cut short.
+    /// False for a run that was cut short, or is still going on.
     public let isComplete: Bool
 
-    public init(path: String) throws { fatalError("skeleton") }
+    private let file: HDF5File
 
-    /// Text of each position's final token; empty strings where unknown.
-    public func tokenText() throws -> [String] { [] }
-    /// Text by id of every id that occurs.
-    public func vocabulary() throws -> [Int32: String] { [:] }
-    /// Whether the dataset was recorded.
-    public func contains<E>(_ key: DatasetKey<E>) -> Bool { false }
+    /// Opens a trace.
+    ///
+    /// - Throws: ``TraceError`` when there is no such file, when it is not a trace, is of an unknown version, or breaks a
+    ///   rule of the format; ``HDF5Error`` when libhdf5 cannot read it.
+    public init(path: String) throws {
+        self.path = path
+        file = try Self.open(path)
+        guard let format = try file.textAttribute("format"), format == Schema.format else {
+            throw TraceError.notATrace(
+                path: path, reason: "its root group has no attribute format = \"\(Schema.format)\"")
+        }
+        let minimum = try file.textAttribute("min_reader") ?? "?"
+        guard minimum == Schema.minimumReader else {
+            throw TraceError.unsupportedVersion(
+                path: path, version: try file.textAttribute("format_version") ?? "without a version")
+        }
+        provenance = try Provenance(from: file)
+        var plan = try Self.plan(of: file)
+        let committed = try Self.scalar(TraceBuilder.committedSteps, in: file)
+        guard committed >= 0 else {
+            throw TraceError.damaged(path: path, object: TraceBuilder.committedSteps, reason: "is \(committed)")
+        }
+        committedSteps = Int(committed)
+        isComplete = try Self.scalar(TraceBuilder.isComplete, in: file) == 1
+        let steps = try file.dataset("step").shape()
+        guard steps.count == 1, steps[0] >= committedSteps else {
+            throw TraceError.damaged(
+                path: path, object: "step", reason: "is shorter than the \(committedSteps) committed steps")
+        }
+        plan.stepCount = committedSteps
+        if plan.causality == .causal { plan.generatedLength = min(plan.generatedLength, committedSteps) }
+        self.plan = plan
+    }
+
+    private static func open(_ path: String) throws -> HDF5File {
+        var isDirectory: ObjCBool = false
+        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+            let partial = path + ".partial"
+            let hint =
+                FileManager.default.fileExists(atPath: partial)
+                ? "an unfinished capture is at \(partial) and can be opened by that name" : ""
+            throw TraceError.notFound(path: path, hint: hint)
+        }
+        guard !isDirectory.boolValue else { throw TraceError.notATrace(path: path, reason: "it is a directory") }
+        guard let handle = FileHandle(forReadingAtPath: path) else {
+            throw TraceError.system(path: path, operation: "open", reason: String(cString: strerror(errno)))
+        }
+        defer { handle.closeFile() }
+        let signature = handle.readData(ofLength: 8)
+        guard signature == Data([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]) else {
+            throw TraceError.notATrace(path: path, reason: "it is not an HDF5 file")
+        }
+        do {
+            return try HDF5File.open(path)
+        } catch let error as HDF5Error where error.errno == 0 {
+            throw TraceError.damaged(
+                path: path, object: "", reason: error.frames.last?.text ?? "libhdf5 cannot open it")
+        }
+    }
+
+    private static func plan(of file: HDF5File) throws -> TracePlan {
+        func number(_ name: String) throws -> Int {
+            guard let value = try file.numberAttribute(name, as: Int32.self), value >= 0 else {
+                throw TraceError.damaged(path: file.path, object: "@\(name)", reason: "is missing or negative")
+            }
+            return Int(value)
+        }
+        guard let name = try file.textAttribute("causality"), let causality = Causality(rawValue: name) else {
+            throw TraceError.damaged(
+                path: file.path, object: "@causality", reason: "is neither bidirectional nor causal")
+        }
+        let signals = try (file.textAttribute("signals") ?? "").split(separator: ",").map { name in
+            guard let signal = Signal(rawValue: String(name)) else {
+                throw TraceError.damaged(path: file.path, object: "@signals", reason: "names an unknown signal \(name)")
+            }
+            return signal
+        }
+        func labels(_ dimension: Dimension) throws -> [Int] {
+            let dataset = try file.dataset(dimension.rawValue)
+            let shape = try dataset.shape()
+            guard shape.count == 1, shape[0] >= 1, shape[0] <= 1 << 20,
+                try dataset.elementType()?.type == .int32
+            else {
+                throw TraceError.damaged(path: file.path, object: dimension.rawValue, reason: "is not a list of labels")
+            }
+            var values = [Int32](repeating: 0, count: shape[0])
+            try values.withUnsafeMutableBytes { bytes in
+                if let base = bytes.baseAddress { try dataset.read(into: base, at: [0], shape: shape) }
+            }
+            return values.map { Int($0) }
+        }
+        return TracePlan(
+            causality: causality, promptLength: try number("prompt_length"),
+            generatedLength: try number("planned_generated_length"), stepCount: try number("planned_steps"),
+            layers: try labels(.layer), heads: try labels(.head), signals: Set(signals),
+            isGuided: try number("is_guided") == 1, textWidth: try number("text_width"))
+    }
+
+    private static func scalar(_ name: String, in file: HDF5File) throws -> Int32 {
+        guard file.contains(name) else { throw TraceError.damaged(path: file.path, object: name, reason: "is missing") }
+        let dataset = try file.dataset(name)
+        guard try dataset.shape() == [], try dataset.elementType()?.type == .int32 else {
+            throw TraceError.damaged(path: file.path, object: name, reason: "is not one int32")
+        }
+        var value: Int32 = 0
+        try withUnsafeMutableBytes(of: &value) { bytes in
+            if let base = bytes.baseAddress { try dataset.read(into: base, at: [], shape: []) }
+        }
+        return value
+    }
+
+    // MARK: Datasets
+
+    /// Whether a dataset was recorded.
+    public func contains<E>(_ key: DatasetKey<E>) -> Bool { file.contains(key.path) }
+
     /// Axes of a dataset, in order.
-    public func dimensions<E>(of key: DatasetKey<E>) throws -> [Dimension] { [] }
-    /// Lengths of the axes, committed part only.
-    public func shape<E>(of key: DatasetKey<E>) throws -> [Int] { [] }
+    public func dimensions<E>(of key: DatasetKey<E>) throws -> [Dimension] { try schema(key.path).dimensions }
+
+    /// Lengths of the axes, the committed part only.
+    public func shape<E>(of key: DatasetKey<E>) throws -> [Int] { try reader(key).shape }
+
+    /// The unit in which a dataset is stored, and best read.
+    public func chunkShape<E>(of key: DatasetKey<E>) throws -> [Int] { try reader(key).chunkShape }
+
     /// Labels (recorded indices) along an axis.
-    public func coordinate(_ dimension: Dimension) throws -> [Int] { [] }
+    public func coordinate(_ dimension: Dimension) throws -> [Int] {
+        let reader = try reader(path: dimension.rawValue, type: .int32)
+        return try reader.read(Int32.self, reader.box(.all)).values.map { Int($0) }
+    }
 
     /// Reads a box of a dataset.
+    ///
+    /// - Throws: ``TraceError/notRecorded(path:object:)``, ``TraceError/outOfRange(path:object:reason:)``,
+    ///   ``TraceError/damaged(path:object:reason:)``, ``HDF5Error``.
     public func read<E: TraceElement>(_ key: DatasetKey<E>, _ selection: Selection = .all) throws -> TraceArray<E> {
-        fatalError("skeleton")
+        let reader = try reader(key)
+        return try reader.read(E.self, reader.box(selection))
     }
-    /// One map by *indices along the axes*: query x key probabilities. A causal trace has one map_step: the map at
-    /// `step` is then the rows seen up to that step.
-    public func map(step: Int, layer: Int, head: Int) throws -> TraceArray<Float> { fatalError("skeleton") }
-    /// Walks a dataset in chunk-aligned blocks, in order, each of at most `byteBudget` bytes (one chunk at least).
+
+    /// Walks a dataset in chunk-aligned blocks of at most `byteBudget` bytes each, one chunk at least.
     public func blocks<E: TraceElement>(
         of key: DatasetKey<E>, _ selection: Selection = .all, byteBudget: Int = 64 << 20
-    ) throws -> BlockCursor<E> { fatalError("skeleton") }
-}
-
-/// A box: a range of indices along some axes, everything along the others.
-public struct Selection: Sendable, ExpressibleByDictionaryLiteral {
-    public var ranges: [Dimension: Range<Int>]
-    public init(_ ranges: [Dimension: Range<Int>] = [:]) { self.ranges = ranges }
-    public init(dictionaryLiteral elements: (Dimension, Range<Int>)...) {
-        ranges = Dictionary(elements) { _, last in last }
+    ) throws -> BlockCursor<E> {
+        let reader = try reader(key)
+        return BlockCursor(reader: reader, selection: try reader.box(selection), byteBudget: byteBudget)
     }
-    /// Everything.
-    public static let all = Selection()
-}
 
-/// A dense row-major array with its shape and the index of its first element in the dataset.
-public struct TraceArray<Element: TraceElement>: Sendable {
-    public let origin: [Int]
-    public let shape: [Int]
-    public let values: [Element]
-    public init(origin: [Int], shape: [Int], values: [Element]) {
-        self.origin = origin
-        self.shape = shape
-        self.values = values
+    /// One map, (query, key), by *places along the axes*.
+    ///
+    /// A causal trace stores each row once: its map at `step` is the rows seen up to that step.
+    public func map(step: Int, layer: Int, head: Int, pass: Pass = .conditional) throws -> TraceArray<Float> {
+        let key: DatasetKey<Float16> = pass == .conditional ? .attention : .attention.unconditional
+        guard step >= 0, step < committedSteps else {
+            throw TraceError.outOfRange(
+                path: path, object: key.path, reason: "step \(step) is outside 0..<\(committedSteps)")
+        }
+        let isCausal = plan.causality == .causal
+        let seen = isCausal ? plan.promptLength + step : plan.queryCount
+        let place = isCausal ? 0 : step
+        var selection: Selection = [
+            .mapStep: place..<place + 1, .layer: layer..<layer + 1, .head: head..<head + 1,
+        ]
+        if isCausal {
+            selection.ranges[.query] = 0..<seen
+            selection.ranges[.key] = 0..<seen
+        }
+        let stored = try read(key, selection)
+        return TraceArray(
+            origin: [0, 0], shape: Array(stored.shape.suffix(2)), values: Float16Conversion.decode(stored.values))
     }
-}
 
-/// A throwing cursor over the blocks of a dataset: `while let block = try cursor.next() { ... }`.
-public struct BlockCursor<Element: TraceElement>: Sendable {
-    public mutating func next() throws -> TraceArray<Element>? { nil }
+    /// Text of each position's final token; empty where the run has not ended.
+    public func tokenText() throws -> [String] { try text("token_text") }
+
+    /// Text of every id that occurs; empty where the run has not ended.
+    public func vocabulary() throws -> [Int32: String] {
+        let ids = try read(DatasetKey<Int32>.vocabID).values
+        return Dictionary(zip(ids, try text("vocab_text"))) { first, _ in first }
+    }
+
+    private func text(_ name: String) throws -> [String] {
+        let reader = try reader(path: name, type: .utf8)
+        let count = reader.shape[0]
+        let width = reader.elementSize
+        var bytes = [UInt8](repeating: 0, count: count * width)
+        try bytes.withUnsafeMutableBytes { try reader.fill($0, Box(origin: [0], shape: [count])) }
+        return (0..<count).map { index in
+            String(decoding: bytes[index * width..<(index + 1) * width].prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    // MARK: Opening a dataset
+
+    private func schema(_ object: String) throws -> Schema.Dataset {
+        guard let schema = Schema.dataset(at: object) else {
+            throw TraceError.outOfRange(path: path, object: object, reason: "is not a dataset of the format")
+        }
+        return schema
+    }
+
+    private func reader<E>(_ key: DatasetKey<E>) throws -> DatasetReader {
+        try reader(path: key.path, type: E.elementType)
+    }
+
+    private func reader(path object: String, type: ElementType) throws -> DatasetReader {
+        let schema = try schema(object)
+        guard file.contains(object) else { throw TraceError.notRecorded(path: path, object: object) }
+        let dataset = try file.dataset(object)
+        guard schema.type == type else {
+            throw TraceError.outOfRange(
+                path: path, object: object, reason: "holds \(schema.type.rawValue), not \(type.rawValue)")
+        }
+        guard let found = try dataset.elementType(), found.type == type, found.width >= 1, found.width <= 1 << 16 else {
+            throw TraceError.damaged(path: path, object: object, reason: "is not \(type.rawValue), little-endian")
+        }
+        let stored = try dataset.shape()
+        guard stored.count == schema.dimensions.count else {
+            throw TraceError.damaged(
+                path: path, object: object,
+                reason: "has \(stored.count) axes where the format has \(schema.dimensions.count)")
+        }
+        let shape = try zip(schema.dimensions, stored).map { dimension, length in
+            guard let expected = committedLength(dimension) else { return length }
+            guard length >= expected else {
+                throw TraceError.damaged(
+                    path: path, object: object,
+                    reason: "is \(length) long on \(dimension.rawValue) where the trace has \(expected)")
+            }
+            return expected
+        }
+        return try DatasetReader(dataset, schema: schema, shape: shape, elementSize: found.width)
+    }
+
+    /// Length of an axis within the committed steps; nil where the file alone knows.
+    private func committedLength(_ dimension: Dimension) -> Int? {
+        switch dimension {
+        case .step: committedSteps
+        case .rowStep, .mapStep: plan.causality == .causal ? min(1, committedSteps) : committedSteps
+        case .layer: plan.layers.count
+        case .head: plan.heads.count
+        case .queryClass: QueryClass.allCases.count
+        case .position:
+            plan.causality == .causal ? plan.promptLength + committedSteps : plan.positionCount
+        case .query, .key:
+            plan.causality == .causal
+                ? (committedSteps == 0 ? 0 : plan.promptLength + committedSteps - 1) : plan.queryCount
+        case .generated: plan.generatedLength
+        case .vocab: nil
+        }
+    }
 }

@@ -1,58 +1,314 @@
-/// Writes one trace, a step at a time. (Skeleton: the signatures are settled, the bodies follow.)
+import Foundation
+import Synchronization
+
+/// Writes one trace, a step at a time.
+///
+/// A narrow contract: create, `write` blocks of the current step in any order, `commitStep`, and so on, then `finish`.
+/// The work goes into `PATH.partial`, where concurrent readers may look at it and from which a kill at any moment loses
+/// nothing committed; `finish` renames it. Call it from one thread at a time; compressing and writing overlap the
+/// caller's computing within `memoryBudget`.
 public final class TraceWriter: Sendable {
     /// Where the finished trace will be.
     public let path: String
+    /// Where it is until then.
+    public let partialPath: String
     /// The shape of the trace.
     public let plan: TracePlan
 
+    private let layout: TraceLayout
+    private let file: HDF5File
+    private let datasets: [String: (HDF5Dataset, TraceLayout.Dataset)]
+    private let pipeline: ChunkPipeline
+    private let overwrite: Bool
+
+    private struct Progress {
+        /// Steps committed.
+        var committed = 0
+        /// Steps that the axes have been grown for.
+        var extended = 0
+        var isClosed = false
+    }
+    private let progress = Mutex(Progress())
+
+    /// Creates `PATH.partial` with every dataset and attribute of the plan, ready for the first step.
+    ///
+    /// - Throws: ``TraceError/alreadyExists(path:)`` when `path` is taken and `overwrite` is false, or when
+    ///   `PATH.partial` is there: it may hold committed steps of a killed run. ``HDF5Error`` when libhdf5 fails.
     public init(
         creating path: String, plan: TracePlan, provenance: Provenance, overwrite: Bool = false,
         compressionThreads: Int = 2, memoryBudget: Int = 256 << 20
     ) throws {
+        try Self.check(plan)
         self.path = path
         self.plan = plan
+        self.overwrite = overwrite
+        partialPath = path + ".partial"
+        layout = TraceLayout(plan)
+        pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget)
+        if FileManager.default.fileExists(atPath: path), !overwrite { throw TraceError.alreadyExists(path: path) }
+        if FileManager.default.fileExists(atPath: partialPath) {
+            guard overwrite else { throw TraceError.alreadyExists(path: partialPath) }
+            do {
+                try FileManager.default.removeItem(atPath: partialPath)
+            } catch {
+                throw TraceError.system(path: partialPath, operation: "remove", reason: "\(error)")
+            }
+        }
+        file = try HDF5File.create(partialPath)
+        var isReady = false
+        defer {
+            // Nothing was committed: leave no husk behind a failed start.
+            if !isReady { unlink(path + ".partial") }
+        }
+        datasets = try TraceBuilder(file: file, layout: layout).build(provenance)
+        try file.startSWMR()
+        isReady = true
     }
 
-    /// Writes a block: `values` row-major, of `shape`, its first element at `origin` (indices along the axes, not labels).
-    /// Returns as soon as the values are copied; compressing and writing go on in the background within the memory
-    /// budget. The block must cover whole chunks (see `chunkShape(of:)`) or reach the axis's end.
-    public func write<E: TraceElement>(
-        _ key: DatasetKey<E>, at origin: [Int], shape: [Int], values: UnsafeBufferPointer<E>
-    ) throws {}
-    /// The same from an array.
-    public func write<E: TraceElement>(_ key: DatasetKey<E>, at origin: [Int], shape: [Int], values: [E]) throws {}
+    private static func check(_ plan: TracePlan) throws {
+        guard plan.promptLength >= 0, plan.generatedLength >= 1, plan.stepCount >= 1, !plan.layers.isEmpty,
+            !plan.heads.isEmpty, plan.queryCount >= 1, plan.textWidth >= 1
+        else {
+            throw TraceError.misuse(
+                "a trace needs at least one generated position, step, layer, head and query, and a text width")
+        }
+    }
+
+    private func dataset<E>(_ key: DatasetKey<E>) throws -> (HDF5Dataset, TraceLayout.Dataset) {
+        guard let found = datasets[key.path] else {
+            throw TraceError.misuse("/\(key.path) is not in the plan of \(path)")
+        }
+        guard found.1.schema.type == E.elementType else {
+            throw TraceError.misuse("/\(key.path) holds \(found.1.schema.type.rawValue), not \(E.elementType.rawValue)")
+        }
+        return found
+    }
+
+    /// Whether the plan holds a dataset.
+    public func contains<E>(_ key: DatasetKey<E>) -> Bool { datasets[key.path] != nil }
 
     /// The shape of one chunk of a dataset: the unit of writing.
-    public func chunkShape<E>(of key: DatasetKey<E>) -> [Int] { [] }
+    public func chunkShape<E>(of key: DatasetKey<E>) throws -> [Int] { try dataset(key).1.chunk }
 
-    /// Makes everything written so far since the last commit durable as one step more, and returns the number of
-    /// committed steps. Waits for the background work.
-    @discardableResult public func commitStep() throws -> Int { 0 }
+    // MARK: Writing
+
+    /// Writes a block of the current step: `values` row-major, of `shape`, the first at `origin` (places along the axes,
+    /// not labels).
+    ///
+    /// Returns once the values are copied. The block must begin on chunk boundaries and, on each axis, cover whole
+    /// chunks or reach the axis's full length; datasets along steps or positions alone take any block.
+    public func write<E: TraceElement>(
+        _ key: DatasetKey<E>, at origin: [Int], shape: [Int], values: UnsafeBufferPointer<E>
+    ) throws {
+        let (dataset, placed) = try dataset(key)
+        guard origin.count == placed.chunk.count, shape.count == origin.count, values.count == shape.reduce(1, *),
+            zip(origin, shape).allSatisfy({ $0 >= 0 && $1 >= 1 })
+        else {
+            throw TraceError.misuse("/\(key.path): a block of shape \(shape) at \(origin) with \(values.count) values")
+        }
+        try extendForCurrentStep()
+        let bytes = UnsafeRawBufferPointer(values)
+        if placed.isDirect {
+            try writeChunks(of: dataset, placed, at: origin, shape: shape, bytes: bytes)
+        } else {
+            try writeBox(of: dataset, placed, at: origin, shape: shape, bytes: bytes)
+        }
+    }
+
+    /// Writes a block from an array.
+    public func write<E: TraceElement>(_ key: DatasetKey<E>, at origin: [Int], shape: [Int], values: [E]) throws {
+        try values.withUnsafeBufferPointer { try write(key, at: origin, shape: shape, values: $0) }
+    }
+
+    private func writeChunks(
+        of dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, at origin: [Int], shape: [Int],
+        bytes: UnsafeRawBufferPointer
+    ) throws {
+        let size = placed.schema.type.size
+        for axis in origin.indices {
+            let end = origin[axis] + shape[axis]
+            // The step axis has no full length: a step more may always follow.
+            let isStep = [.step, .mapStep, .rowStep].contains(placed.dimensions[axis]) && plan.causality != .causal
+            guard origin[axis] % placed.chunk[axis] == 0,
+                end % placed.chunk[axis] == 0 || end == placed.fullShape[axis],
+                isStep || placed.dimensions[axis] == .step || end <= placed.fullShape[axis]
+            else {
+                throw TraceError.misuse(
+                    "/\(placed.path): a block of \(shape) at \(origin) does not cover whole chunks of \(placed.chunk)")
+            }
+        }
+        let grid = Box(
+            origin: zip(origin, placed.chunk).map { $0 / $1 },
+            shape: zip(shape, placed.chunk).map { ($0 + $1 - 1) / $1 })
+        let codec = ChunkCodec(elementSize: size, byteCount: placed.chunk.reduce(size, *))
+        let source = Box(origin: origin, shape: shape)
+        try grid.forEachIndex { cell in
+            let start = zip(cell, placed.chunk).map { $0 * $1 }
+            let chunk = Box(origin: start, shape: placed.chunk)
+            let values = [UInt8](unsafeUninitializedCapacity: codec.byteCount) { buffer, count in
+                let target = UnsafeMutableRawBufferPointer(buffer)
+                if source.intersection(chunk) != chunk { target.initializeMemory(as: UInt8.self, repeating: 0) }
+                Box.copy(elementSize: size, from: bytes, source, to: target, chunk)
+                count = codec.byteCount
+            }
+            try pipeline.submit(bytes: 2 * codec.byteCount) {
+                let stored = placed.isCompressed ? try values.withUnsafeBytes(codec.encode) : values
+                try stored.withUnsafeBytes { try dataset.writeChunk($0, at: start) }
+            }
+        }
+    }
+
+    private func writeBox(
+        of dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, at origin: [Int], shape: [Int],
+        bytes: UnsafeRawBufferPointer
+    ) throws {
+        guard let base = bytes.baseAddress else { return }
+        let steps = progress.withLock { $0.extended }
+        let extent = placed.dimensions.map { layout.length($0, afterSteps: steps) }
+        guard zip(zip(origin, shape), extent).allSatisfy({ $0.0 + $0.1 <= $1 }) else {
+            throw TraceError.misuse("/\(placed.path): a block of \(shape) at \(origin) is outside \(extent)")
+        }
+        try dataset.write(base, at: origin, shape: shape)
+    }
+
+    /// Grows every axis that a step lengthens, and labels it, before the first value of the step is written.
+    private func extendForCurrentStep() throws {
+        let steps: Int? = try progress.withLock { progress in
+            guard !progress.isClosed else { throw TraceError.misuse("\(path): written to after its end") }
+            guard progress.extended == progress.committed else { return nil }
+            progress.extended += 1
+            return progress.extended
+        }
+        guard let steps else { return }
+        for (dataset, placed) in datasets.values {
+            let before = placed.dimensions.map { layout.length($0, afterSteps: steps - 1) }
+            let after = placed.dimensions.map { layout.length($0, afterSteps: steps) }
+            if placed.dimensions == [.vocab] { continue }
+            if before != after || steps == 1 { try dataset.extend(to: after) }
+            if placed.isCoordinate { try label(dataset, placed, from: before[0], to: after[0], step: steps - 1) }
+        }
+    }
+
+    private func label(
+        _ dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, from start: Int, to end: Int, step: Int
+    ) throws {
+        let labels: [Int32]
+        var origin = start
+        switch placed.dimensions[0] {
+        case .layer, .head, .queryClass, .vocab: return
+        case .rowStep where plan.causality == .causal, .mapStep where plan.causality == .causal:
+            // The one step of rows that never change is the last.
+            labels = [Int32(clamping: step)]
+            origin = 0
+        case .rowStep, .mapStep, .step, .position, .query, .key: labels = (start..<end).map { Int32(clamping: $0) }
+        case .generated: labels = (start..<end).map { Int32(clamping: plan.promptLength + $0) }
+        }
+        // Axes that begin at full length were labelled at creation.
+        guard !labels.isEmpty else { return }
+        try labels.withUnsafeBytes { bytes in
+            if let base = bytes.baseAddress { try dataset.write(base, at: [origin], shape: [labels.count]) }
+        }
+    }
+
+    // MARK: Committing
+
+    /// Makes everything written since the last commit durable as one step more, and returns how many there are.
+    ///
+    /// Waits for the background work. After it returns, a kill of the process loses nothing of these steps.
+    @discardableResult
+    public func commitStep() throws -> Int {
+        try extendForCurrentStep()
+        try pipeline.drain()
+        // First the values, then the record that they are there: two flushes, so that no kill can part them wrongly.
+        try file.flush()
+        let committed = progress.withLock { progress in
+            progress.committed += 1
+            return progress.committed
+        }
+        try record(committed, in: TraceBuilder.committedSteps)
+        try file.flush()
+        return committed
+    }
+
+    private func record(_ value: Int, in path: String) throws {
+        let dataset = try file.dataset(path)
+        let number = Int32(clamping: value)
+        try withUnsafeBytes(of: number) { bytes in
+            if let base = bytes.baseAddress { try dataset.write(base, at: [], shape: []) }
+        }
+    }
 
     /// Ends the trace: writes what is known only now, closes, and renames to the final name.
-    public func finish(_ outcome: TraceOutcome) throws {}
+    public func finish(_ outcome: TraceOutcome) throws {
+        let steps = progress.withLock { $0.committed }
+        guard steps > 0, progress.withLock({ $0.extended == $0.committed }) else {
+            throw TraceError.misuse("\(path): finished without a committed step, or in mid-step")
+        }
+        try pipeline.drain()
+        let positions = layout.length(.position, afterSteps: steps)
+        for (name, values) in [
+            ("final_id", outcome.finalIDs), ("unmask_step", outcome.unmaskStep), ("unmask_order", outcome.unmaskOrder),
+        ] {
+            guard values.count >= positions else {
+                throw TraceError.misuse("/\(name) has \(values.count) values for \(positions) positions")
+            }
+            try writeBoxNow(name, Array(values.prefix(positions)))
+        }
+        try writeText("token_text", Array(outcome.tokenText.prefix(positions)))
+        let vocabulary = outcome.vocabulary.sorted { $0.key < $1.key }
+        for name in ["vocab", "vocab_id", "vocab_text"] {
+            try datasets[name]?.0.extend(to: [vocabulary.count])
+        }
+        try writeBoxNow("vocab", vocabulary.indices.map { Int32(clamping: $0) })
+        try writeBoxNow("vocab_id", vocabulary.map(\.key))
+        try writeText("vocab_text", vocabulary.map(\.value))
+        try file.flush()
+        try record(1, in: TraceBuilder.isComplete)
+        try file.flush()
+        try close()
+        guard rename(partialPath, path) == 0 else {
+            throw TraceError.system(
+                path: path, operation: "rename \(partialPath) to it", reason: String(cString: strerror(errno)))
+        }
+    }
 
-    /// Ends without a final name; what was committed stays readable in `path + ".partial"`.
-    public func abandon() {}
-}
+    /// Ends without a final name. What was committed stays readable in `PATH.partial`; with nothing committed, that goes.
+    public func abandon() {
+        // Failures were reported when they happened; here only the background work must be over.
+        do { try pipeline.drain() } catch {}
+        let committed = progress.withLock { progress in
+            progress.isClosed = true
+            return progress.committed
+        }
+        if committed == 0 { unlink(partialPath) }
+    }
 
-/// What is known only at the end of a run.
-public struct TraceOutcome: Sendable {
-    public var finalIDs: [Int32]
-    public var unmaskStep: [Int32]
-    public var unmaskOrder: [Int32]
-    /// Text of each position's final token.
-    public var tokenText: [String]
-    /// Text of every id that occurred (final, fed in or predicted).
-    public var vocabulary: [Int32: String]
+    private func close() throws {
+        progress.withLock { $0.isClosed = true }
+        for (dataset, _) in datasets.values { try dataset.close() }
+        try file.close()
+    }
 
-    public init(
-        finalIDs: [Int32], unmaskStep: [Int32], unmaskOrder: [Int32], tokenText: [String], vocabulary: [Int32: String]
-    ) {
-        self.finalIDs = finalIDs
-        self.unmaskStep = unmaskStep
-        self.unmaskOrder = unmaskOrder
-        self.tokenText = tokenText
-        self.vocabulary = vocabulary
+    private func writeBoxNow(_ name: String, _ values: [Int32]) throws {
+        guard let dataset = datasets[name]?.0, !values.isEmpty else { return }
+        try values.withUnsafeBytes { bytes in
+            if let base = bytes.baseAddress { try dataset.write(base, at: [0], shape: [values.count]) }
+        }
+    }
+
+    private func writeText(_ name: String, _ texts: [String]) throws {
+        guard let dataset = datasets[name]?.0, !texts.isEmpty else { return }
+        let width = plan.textWidth
+        var bytes = [UInt8](repeating: 0, count: width * texts.count)
+        for (index, text) in texts.enumerated() {
+            let utf8 = Array(text.utf8)
+            guard utf8.count <= width else {
+                throw TraceError.misuse("/\(name): a text of \(utf8.count) bytes where the plan has \(width)")
+            }
+            bytes.replaceSubrange(index * width..<index * width + utf8.count, with: utf8)
+        }
+        try bytes.withUnsafeBytes { raw in
+            if let base = raw.baseAddress { try dataset.write(base, at: [0], shape: [texts.count]) }
+        }
     }
 }

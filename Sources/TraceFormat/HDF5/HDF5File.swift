@@ -1,0 +1,190 @@
+import CHDF5
+import Synchronization
+
+/// An open file of libhdf5. Datasets hold their file, so that it closes last.
+final class HDF5File: Sendable {
+    let path: String
+    let id: hid_t
+    private let handle: Mutex<Handle?>
+
+    private init(path: String, handle: consuming Handle) {
+        self.path = path
+        id = handle.id
+        self.handle = Mutex(handle)
+    }
+
+    /// Closes now rather than with the last reference, so that a failure is seen. Every dataset must be closed before.
+    func close() throws {
+        try HDF5Library.locked {
+            guard let id = handle.withLock({ $0.take()?.surrender() }) else { return }
+            try HDF5Library.check(H5Fclose(id), "close", file: path)
+        }
+    }
+
+    /// Creates a file of the newest layout that libhdf5 1.10 reads, as SWMR demands; fails when it exists.
+    static func create(_ path: String) throws -> HDF5File {
+        try HDF5Library.locked {
+            let access = Handle(
+                try HDF5Library.check(H5Pcreate(chdf5_file_access()), "make a property list", file: path))
+            try HDF5Library.check(
+                H5Pset_libver_bounds(access.id, H5F_LIBVER_V110, H5F_LIBVER_V110), "set version bounds", file: path)
+            let id = try HDF5Library.check(
+                H5Fcreate(path, chdf5_acc_excl(), hid_t(H5P_DEFAULT), access.id), "create", file: path)
+            return HDF5File(path: path, handle: Handle(id))
+        }
+    }
+
+    /// Opens for reading. A file that is being written, or whose writer was killed, is opened as a reader beside a writer.
+    static func open(_ path: String) throws -> HDF5File {
+        try HDF5Library.locked {
+            var id = H5Fopen(path, chdf5_acc_rdonly(), hid_t(H5P_DEFAULT))
+            if id < 0 {
+                let plain = HDF5Error.current("open", file: path, object: "/")
+                id = H5Fopen(path, chdf5_acc_rdonly() | chdf5_acc_swmr_read(), hid_t(H5P_DEFAULT))
+                if id < 0 { throw plain }
+            }
+            return HDF5File(path: path, handle: Handle(id))
+        }
+    }
+
+    /// From here on readers may be present and a kill loses nothing flushed; no object or attribute can be created any more.
+    func startSWMR() throws {
+        try HDF5Library.locked {
+            _ = try HDF5Library.check(H5Fstart_swmr_write(id), "start concurrent reading", file: path)
+        }
+    }
+
+    /// Hands everything written so far to the operating system.
+    func flush() throws {
+        try HDF5Library.locked { _ = try HDF5Library.check(H5Fflush(id, H5F_SCOPE_GLOBAL), "flush", file: path) }
+    }
+
+    func createGroup(_ name: String) throws {
+        try HDF5Library.locked {
+            let properties = Handle(
+                try HDF5Library.check(H5Pcreate(chdf5_group_create()), "make a property list", file: path))
+            H5Pset_obj_track_times(properties.id, false)
+            _ = Handle(
+                try HDF5Library.check(
+                    H5Gcreate2(id, name, hid_t(H5P_DEFAULT), properties.id, hid_t(H5P_DEFAULT)), "create",
+                    file: path, object: name))
+        }
+    }
+
+    /// Whether every link on the way to an object is there.
+    func contains(_ object: String) -> Bool {
+        HDF5Library.locked {
+            var prefix = ""
+            for part in object.split(separator: "/") {
+                prefix += prefix.isEmpty ? String(part) : "/" + part
+                if H5Lexists(id, prefix, hid_t(H5P_DEFAULT)) <= 0 { return false }
+            }
+            return true
+        }
+    }
+
+    /// Opens a dataset.
+    func dataset(_ object: String) throws -> HDF5Dataset {
+        try HDF5Library.locked {
+            let dataset = try HDF5Library.check(
+                H5Dopen2(id, object, hid_t(H5P_DEFAULT)), "open", file: path, object: object)
+            return HDF5Dataset(file: self, object: object, handle: Handle(dataset))
+        }
+    }
+
+    /// Sets a text attribute of the root group or of an object.
+    func setAttribute(_ name: String, _ value: String, of object: String = "/") throws {
+        var bytes = Array(value.utf8)
+        if bytes.isEmpty { bytes = [0] }
+        try HDF5Library.locked {
+            let type = Handle(try HDF5Type.text(width: bytes.count, file: path))
+            try writeAttribute(name, of: object, type: type, dimensions: []) { H5Awrite($0, type.id, bytes) }
+        }
+    }
+
+    /// Sets an attribute of numbers: a scalar, or a vector where there are several.
+    func setAttribute<E: HDF5Number>(_ name: String, _ values: [E], of object: String = "/") throws {
+        try HDF5Library.locked {
+            let type = Handle(try HDF5Library.check(H5Tcopy(E.fileType), "copy a type", file: path))
+            try writeAttribute(name, of: object, type: type, dimensions: values.count == 1 ? [] : [values.count]) {
+                H5Awrite($0, type.id, values)
+            }
+        }
+    }
+
+    private func writeAttribute(
+        _ name: String, of object: String, type: borrowing Handle, dimensions: [Int], write: (hid_t) -> herr_t
+    ) throws {
+        let place = object == "/" ? "@\(name)" : "\(object)@\(name)"
+        let lengths = dimensions.map { hsize_t($0) }
+        let space = Handle(
+            try HDF5Library.check(
+                dimensions.isEmpty ? H5Screate(H5S_SCALAR) : H5Screate_simple(1, lengths, nil), "make a dataspace",
+                file: path, object: place))
+        let attribute = Handle(
+            try HDF5Library.check(
+                H5Acreate_by_name(
+                    id, object, name, type.id, space.id, hid_t(H5P_DEFAULT), hid_t(H5P_DEFAULT), hid_t(H5P_DEFAULT)),
+                "create", file: path, object: place))
+        try HDF5Library.check(write(attribute.id), "write", file: path, object: place)
+    }
+
+    /// Reads a fixed-length text attribute of the root group; nil when it is not there.
+    func textAttribute(_ name: String) throws -> String? {
+        try HDF5Library.locked {
+            guard H5Aexists(id, name) > 0 else { return nil }
+            let place = "@\(name)"
+            let attribute = Handle(
+                try HDF5Library.check(H5Aopen(id, name, hid_t(H5P_DEFAULT)), "open", file: path, object: place))
+            let type = Handle(try HDF5Library.check(H5Aget_type(attribute.id), "read", file: path, object: place))
+            guard H5Tget_class(type.id) == H5T_STRING else {
+                throw TraceError.damaged(path: path, object: place, reason: "is not text")
+            }
+            guard H5Tis_variable_str(type.id) == 0 else {
+                return try variableText(attribute, place: place)
+            }
+            let space = Handle(try HDF5Library.check(H5Aget_space(attribute.id), "read", file: path, object: place))
+            let width = H5Tget_size(type.id)
+            guard H5Sget_simple_extent_npoints(space.id) == 1, width > 0, width <= 64 << 20 else {
+                throw TraceError.damaged(path: path, object: place, reason: "is not one text")
+            }
+            var bytes = [UInt8](repeating: 0, count: width)
+            try HDF5Library.check(H5Aread(attribute.id, type.id, &bytes), "read", file: path, object: place)
+            return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        }
+    }
+
+    /// Other writers, h5py among them, store attributes as variable-length text.
+    private func variableText(_ attribute: borrowing Handle, place: String) throws -> String {
+        let type = Handle(try HDF5Library.check(H5Tcopy(chdf5_c_s1()), "copy a type", file: path, object: place))
+        H5Tset_size(type.id, chdf5_variable())
+        H5Tset_cset(type.id, H5T_CSET_UTF8)
+        let space = Handle(try HDF5Library.check(H5Aget_space(attribute.id), "read", file: path, object: place))
+        guard H5Sget_simple_extent_npoints(space.id) == 1 else {
+            throw TraceError.damaged(path: path, object: place, reason: "is not one text")
+        }
+        var pointer: UnsafeMutablePointer<CChar>?
+        try HDF5Library.check(H5Aread(attribute.id, type.id, &pointer), "read", file: path, object: place)
+        defer { if let pointer { H5free_memory(pointer) } }
+        return pointer.map { String(cString: $0) } ?? ""
+    }
+
+    /// Reads a scalar number attribute of the root group; nil when it is not there.
+    func numberAttribute<E: HDF5Number>(_ name: String, as: E.Type) throws -> E? {
+        try HDF5Library.locked {
+            guard H5Aexists(id, name) > 0 else { return nil }
+            let place = "@\(name)"
+            let attribute = Handle(
+                try HDF5Library.check(H5Aopen(id, name, hid_t(H5P_DEFAULT)), "open", file: path, object: place))
+            let space = Handle(try HDF5Library.check(H5Aget_space(attribute.id), "read", file: path, object: place))
+            let type = Handle(try HDF5Library.check(H5Aget_type(attribute.id), "read", file: path, object: place))
+            guard H5Sget_simple_extent_npoints(space.id) == 1, H5Tget_class(type.id) == H5T_INTEGER else {
+                throw TraceError.damaged(path: path, object: place, reason: "is not one whole number")
+            }
+            var value = E.zero
+            // The memory type comes from the Swift type, never from the file: libhdf5 converts.
+            try HDF5Library.check(H5Aread(attribute.id, E.fileType, &value), "read", file: path, object: place)
+            return value
+        }
+    }
+}

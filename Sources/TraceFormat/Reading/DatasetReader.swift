@@ -1,0 +1,155 @@
+import Dispatch
+import Foundation
+import Synchronization
+
+/// Reads boxes of one dataset: chunks as stored under the lock, decoded outside it on all processors.
+struct DatasetReader: Sendable {
+    let dataset: HDF5Dataset
+    let schema: Schema.Dataset
+    /// Lengths of the axes, the committed part only.
+    let shape: [Int]
+    /// The unit of reading.
+    let chunkShape: [Int]
+    /// Filters in order of writing; nil where libhdf5 must read the dataset itself.
+    private let filters: [Int32]?
+    /// Bytes of one element in the file.
+    let elementSize: Int
+
+    /// Opens a dataset and holds it against the schema.
+    init(_ dataset: HDF5Dataset, schema: Schema.Dataset, shape: [Int], elementSize: Int) throws {
+        self.dataset = dataset
+        self.schema = schema
+        self.shape = shape
+        self.elementSize = elementSize
+        if let chunking = try dataset.chunking(), chunking.shape.count == shape.count {
+            guard chunking.shape.allSatisfy({ $0 > 0 }), let bytes = Self.byteCount(chunking.shape, elementSize),
+                bytes <= 1 << 30
+            else {
+                throw TraceError.damaged(
+                    path: dataset.file.path, object: dataset.object, reason: "has chunks of \(chunking.shape)")
+            }
+            chunkShape = chunking.shape
+            filters = Set(chunking.filters).isSubset(of: ChunkCodec.filters) ? chunking.filters : nil
+        } else {
+            chunkShape = shape.map { max(1, $0) }
+            filters = nil
+        }
+    }
+
+    /// Bytes of an array, or nil where that is more than can be counted.
+    static func byteCount(_ shape: [Int], _ elementSize: Int) -> Int? {
+        var bytes = elementSize
+        for length in shape {
+            let (product, overflow) = bytes.multipliedReportingOverflow(by: length)
+            if overflow { return nil }
+            bytes = product
+        }
+        return bytes
+    }
+
+    /// The box that a selection means, within the committed part.
+    func box(_ selection: Selection) throws -> Box {
+        var box = Box(origin: shape.map { _ in 0 }, shape: shape)
+        for (dimension, range) in selection.ranges {
+            guard let axis = schema.dimensions.firstIndex(of: dimension) else {
+                throw outOfRange("has no axis \(dimension.rawValue)")
+            }
+            guard range.lowerBound >= 0, range.upperBound <= shape[axis] else {
+                throw outOfRange("\(dimension.rawValue) \(range) is outside 0..<\(shape[axis])")
+            }
+            box.origin[axis] = range.lowerBound
+            box.shape[axis] = range.count
+        }
+        return box
+    }
+
+    /// Reads a box.
+    func read<E: TraceElement>(_ element: E.Type, _ box: Box) throws -> TraceArray<E> {
+        guard Self.byteCount(box.shape, MemoryLayout<E>.size) != nil else {
+            throw outOfRange("a piece of \(box.shape) is more than memory can hold")
+        }
+        var failure: (any Error)?
+        let values = [E](unsafeUninitializedCapacity: box.count) { buffer, count in
+            do {
+                try fill(UnsafeMutableRawBufferPointer(buffer), box)
+                count = box.count
+            } catch {
+                failure = error
+                count = 0
+            }
+        }
+        if let failure { throw failure }
+        return TraceArray(origin: box.origin, shape: box.shape, values: values)
+    }
+
+    /// Reads the bytes of a box as they are stored, row-major.
+    func fill(_ target: UnsafeMutableRawBufferPointer, _ box: Box) throws {
+        guard box.count > 0, let base = target.baseAddress else { return }
+        guard let filters else {
+            try dataset.read(into: base, at: box.origin, shape: box.shape)
+            return
+        }
+        let first = zip(box.origin, chunkShape).map { $0 / $1 }
+        let end = zip(zip(box.origin, box.shape), chunkShape).map { ($0.0 + $0.1 + $1 - 1) / $1 }
+        let cells = Box(origin: first, shape: zip(end, first).map { $0 - $1 }).indices
+        guard cells.count > 1 else {
+            try decode(cells[0], filters, target, box)
+            return
+        }
+        let failure = Mutex<(any Error)?>(nil)
+        // Sound: each chunk fills places of its own, so the threads never meet in the buffer.
+        nonisolated(unsafe) let target = target
+        let threads = max(1, min(cells.count, ProcessInfo.processInfo.activeProcessorCount))
+        let next = Atomic(0)
+        DispatchQueue.concurrentPerform(iterations: threads) { _ in
+            while true {
+                let index = next.add(1, ordering: .relaxed).oldValue
+                guard index < cells.count, failure.withLock({ $0 == nil }) else { return }
+                do {
+                    try decode(cells[index], filters, target, box)
+                } catch {
+                    failure.withLock { $0 = $0 ?? error }
+                }
+            }
+        }
+        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
+    private func decode(
+        _ cell: [Int], _ filters: [Int32], _ target: UnsafeMutableRawBufferPointer, _ box: Box
+    ) throws {
+        let chunk = Box(origin: zip(cell, chunkShape).map { $0 * $1 }, shape: chunkShape)
+        let codec = ChunkCodec(elementSize: elementSize, byteCount: chunk.count * elementSize)
+        guard let stored = try dataset.readChunk(at: chunk.origin, limit: codec.storedLimit) else {
+            // Nothing was written there: libhdf5 knows the fill value.
+            guard let shared = box.intersection(chunk) else { return }
+            let values = try [UInt8](unsafeUninitializedCapacity: shared.count * elementSize) { buffer, count in
+                if let base = buffer.baseAddress { try dataset.read(into: base, at: shared.origin, shape: shared.shape) }
+                count = shared.count * elementSize
+            }
+            values.withUnsafeBytes { Box.copy(elementSize: elementSize, from: $0, shared, to: target, box) }
+            return
+        }
+        func run(_ buffer: UnsafeMutableRawBufferPointer) throws {
+            do throws(ChunkCodec.Damage) {
+                try codec.decode(stored, filters: filters, into: buffer)
+            } catch {
+                throw TraceError.damaged(
+                    path: dataset.file.path, object: dataset.object,
+                    reason: "the chunk at \(chunk.origin): \(error.reason)")
+            }
+        }
+        if chunk == box {
+            try run(target)
+            return
+        }
+        let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: codec.byteCount, alignment: 16)
+        defer { scratch.deallocate() }
+        try run(scratch)
+        Box.copy(elementSize: elementSize, from: UnsafeRawBufferPointer(scratch), chunk, to: target, box)
+    }
+
+    private func outOfRange(_ reason: String) -> TraceError {
+        .outOfRange(path: dataset.file.path, object: dataset.object, reason: reason)
+    }
+}

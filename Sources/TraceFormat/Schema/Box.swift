@@ -1,0 +1,74 @@
+/// A box of places in an array: where it begins and how long it is on each axis.
+struct Box: Equatable, Sendable {
+    var origin: [Int]
+    var shape: [Int]
+
+    var count: Int { shape.reduce(1, *) }
+
+    func intersection(_ other: Box) -> Box? {
+        var result = self
+        for axis in origin.indices {
+            let low = max(origin[axis], other.origin[axis])
+            let high = min(origin[axis] + shape[axis], other.origin[axis] + other.shape[axis])
+            guard high > low else { return nil }
+            result.origin[axis] = low
+            result.shape[axis] = high - low
+        }
+        return result
+    }
+
+    /// Visits every index of the box in row-major order.
+    func forEachIndex(_ body: ([Int]) throws -> Void) rethrows {
+        guard count > 0 else { return }
+        var index = origin
+        while true {
+            try body(index)
+            var axis = index.count - 1
+            while axis >= 0 {
+                index[axis] += 1
+                if index[axis] < origin[axis] + shape[axis] { break }
+                index[axis] = origin[axis]
+                axis -= 1
+            }
+            if axis < 0 { return }
+        }
+    }
+
+    /// Every index of the box in row-major order.
+    var indices: [[Int]] {
+        var all: [[Int]] = []
+        forEachIndex { all.append($0) }
+        return all
+    }
+
+    /// Copies what two row-major arrays share, a run of the last axis at a time. Each box says what its buffer holds.
+    static func copy(
+        elementSize: Int, from source: UnsafeRawBufferPointer, _ sourceBox: Box,
+        to target: UnsafeMutableRawBufferPointer, _ targetBox: Box
+    ) {
+        guard var shared = sourceBox.intersection(targetBox) else { return }
+        guard let last = shared.shape.indices.last else {
+            target.copyMemory(from: source)
+            return
+        }
+        // Trailing axes that both arrays hold in full are one run.
+        var runAxis = last
+        while runAxis > 0, shared.shape[runAxis] == sourceBox.shape[runAxis],
+            shared.shape[runAxis] == targetBox.shape[runAxis]
+        { runAxis -= 1 }
+        let run = shared.shape[runAxis...].reduce(1, *)
+        for axis in runAxis...last { shared.shape[axis] = 1 }
+        shared.forEachIndex { index in
+            let from = sourceBox.offset(of: index) * elementSize
+            let to = targetBox.offset(of: index) * elementSize
+            UnsafeMutableRawBufferPointer(rebasing: target[to..<to + run * elementSize])
+                .copyMemory(from: UnsafeRawBufferPointer(rebasing: source[from..<from + run * elementSize]))
+        }
+    }
+
+    private func offset(of index: [Int]) -> Int {
+        var offset = 0
+        for axis in index.indices { offset = offset * shape[axis] + index[axis] - origin[axis] }
+        return offset
+    }
+}

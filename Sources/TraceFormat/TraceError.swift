@@ -1,0 +1,37 @@
+/// What is wrong with a trace, or with what was asked of it.
+public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
+    /// There is no such file.
+    case notFound(path: String, hint: String)
+    /// The file is not a trace at all.
+    case notATrace(path: String, reason: String)
+    /// The file is a trace of a version that this reader does not know.
+    case unsupportedVersion(path: String, version: String)
+    /// Part of the trace breaks a rule of the format, or fails its checksum.
+    case damaged(path: String, object: String, reason: String)
+    /// The dataset was not recorded.
+    case notRecorded(path: String, object: String)
+    /// The caller asked for something outside the trace.
+    case outOfRange(path: String, object: String, reason: String)
+    /// The final name is taken, and overwriting was not asked for.
+    case alreadyExists(path: String)
+    /// The caller broke a rule of the writer.
+    case misuse(String)
+    /// The operating system refused.
+    case system(path: String, operation: String, reason: String)
+
+    /// One line: what, which file and object, what to do.
+    public var description: String {
+        switch self {
+        case .notFound(let path, let hint): "\(path): no such file" + (hint.isEmpty ? "" : "; \(hint)")
+        case .notATrace(let path, let reason): "\(path): not an attention trace: \(reason)"
+        case .unsupportedVersion(let path, let version):
+            "\(path): written in format \(version), which this reader (format \(Schema.version)) cannot read"
+        case .damaged(let path, let object, let reason): "\(path): /\(object): damaged: \(reason)"
+        case .notRecorded(let path, let object): "\(path): /\(object) was not recorded"
+        case .outOfRange(let path, let object, let reason): "\(path): /\(object): \(reason)"
+        case .alreadyExists(let path): "\(path): already exists; choose another name, or overwrite it with --force"
+        case .misuse(let reason): "trace writer misused: \(reason)"
+        case .system(let path, let operation, let reason): "\(path): cannot \(operation): \(reason)"
+        }
+    }
+}

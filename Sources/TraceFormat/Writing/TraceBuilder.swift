@@ -1,0 +1,188 @@
+import CHDF5
+import Foundation
+
+/// Creates every group, dataset, scale and attribute of a trace, before concurrent reading starts: nothing can be
+/// created after.
+struct TraceBuilder {
+    /// The commit record: steps that are whole.
+    static let committedSteps = "committed_steps"
+    /// 1 once the run has ended as planned.
+    static let isComplete = "is_complete"
+
+    let file: HDF5File
+    let layout: TraceLayout
+
+    func build(_ provenance: Provenance) throws -> [String: (HDF5Dataset, TraceLayout.Dataset)] {
+        let plan = layout.plan
+        for (name, text) in provenance.textAttributes + [
+            ("format", Schema.format), ("format_version", Schema.version), ("min_reader", Schema.minimumReader),
+            ("causality", plan.causality.rawValue), ("signals", plan.signals.map(\.rawValue).sorted().joined(separator: ",")),
+            (
+                "attention_convention",
+                "softmax over keys of query . key / sqrt(head_dim); query head h uses kv_head floor(h / (heads / kv_heads))"
+            ),
+        ] {
+            try file.setAttribute(name, text)
+        }
+        for (name, number) in provenance.numberAttributes + [
+            ("prompt_length", plan.promptLength), ("planned_generated_length", plan.generatedLength),
+            ("planned_steps", plan.stepCount), ("is_guided", plan.isGuided ? 1 : 0), ("text_width", plan.textWidth),
+        ] {
+            try file.setAttribute(name, [Int32(clamping: number)])
+        }
+        try file.setAttribute("seed", [provenance.seed])
+
+        var groups: Set<String> = []
+        var created: [String: (HDF5Dataset, TraceLayout.Dataset)] = [:]
+        for placed in layout.datasets {
+            var parent = ""
+            for part in placed.path.split(separator: "/").dropLast() {
+                parent += parent.isEmpty ? String(part) : "/" + part
+                if groups.insert(parent).inserted { try file.createGroup(parent) }
+            }
+            created[placed.path] = (try create(placed), placed)
+        }
+        try labelFixedAxes(created)
+        try attachScales(created)
+        for (name, meaning) in [
+            (Self.committedSteps, "steps that are whole; nothing beyond them counts"),
+            (Self.isComplete, "1 once the run has ended"),
+        ] {
+            try createScalar(name, meaning: meaning)
+        }
+        return created
+    }
+
+    private func create(_ placed: TraceLayout.Dataset) throws -> HDF5Dataset {
+        let dataset = try HDF5Library.locked {
+            let path = placed.path
+            func check<Code: SignedInteger>(_ code: Code) throws -> Code {
+                try HDF5Library.check(code, "create", file: file.path, object: path)
+            }
+            let type = Handle(
+                try HDF5Type.make(placed.schema.type, textWidth: layout.plan.textWidth, file: file.path))
+            let properties = Handle(try check(H5Pcreate(chdf5_dataset_create())))
+            let initial = placed.dimensions.map { hsize_t(layout.length($0, afterSteps: 0)) }
+            // Only steps grow without end; the other axes that grow have a planned full length.
+            let limit = zip(placed.dimensions, placed.fullShape).map { dimension, full in
+                let isUnlimited =
+                    dimension == .step || dimension == .vocab
+                    || (layout.plan.causality == .bidirectional && (dimension == .rowStep || dimension == .mapStep))
+                return isUnlimited ? chdf5_unlimited() : hsize_t(full)
+            }
+            let space = Handle(try check(H5Screate_simple(Int32(initial.count), initial, limit)))
+            _ = try check(H5Pset_chunk(properties.id, Int32(placed.chunk.count), placed.chunk.map { hsize_t($0) }))
+            if placed.isCompressed {
+                _ = try check(H5Pset_shuffle(properties.id))
+                _ = try check(H5Pset_deflate(properties.id, 1))
+                _ = try check(H5Pset_fletcher32(properties.id))
+            }
+            try setFill(properties.id, type.id, placed)
+            H5Pset_obj_track_times(properties.id, false)
+            let id = try check(
+                H5Dcreate2(file.id, path, type.id, space.id, hid_t(H5P_DEFAULT), properties.id, hid_t(H5P_DEFAULT)))
+            return HDF5Dataset(file: file, object: path, handle: Handle(id))
+        }
+        try file.setAttribute("long_name", placed.schema.meaning, of: placed.path)
+        if !placed.isCoordinate, placed.schema.type != .utf8 {
+            try file.setAttribute("units", placed.schema.unit, of: placed.path)
+        }
+        if placed.schema.type == .float32 { try file.setAttribute("_FillValue", [Float.nan], of: placed.path) }
+        if placed.path == "is_masked" {
+            try file.setAttribute("flag_values", [0, 1] as [UInt8], of: placed.path)
+            try file.setAttribute("flag_meanings", "not_masked masked", of: placed.path)
+        }
+        if placed.path == Dimension.queryClass.rawValue {
+            try file.setAttribute("flag_values", [0, 1, 2] as [Int32], of: placed.path)
+            try file.setAttribute("flag_meanings", "prompt unmasked masked", of: placed.path)
+        }
+        return dataset
+    }
+
+    /// What was never written is not zero: NaN, or the most negative number.
+    private func setFill(_ properties: hid_t, _ type: hid_t, _ placed: TraceLayout.Dataset) throws {
+        func set<Value: BitwiseCopyable>(_ value: Value) throws {
+            try withUnsafeBytes(of: value) { bytes in
+                _ = try HDF5Library.check(
+                    H5Pset_fill_value(properties, type, bytes.baseAddress), "set the fill value of", file: file.path,
+                    object: placed.path)
+            }
+        }
+        switch placed.schema.type {
+        // A fill value on a float16 dataset makes netCDF4 1.7.5 crash when it closes the file.
+        case .float16: break
+        case .float32: try set(Float.nan)
+        case .int32 where placed.path.hasPrefix("answer/source_"): try set(Int32(-1))
+        case .int32: try set(Int32.min)
+        case .uint8: try set(UInt8.max)
+        case .utf8: break
+        }
+    }
+
+    private func createScalar(_ name: String, meaning: String) throws {
+        try HDF5Library.locked {
+            func check<Code: SignedInteger>(_ code: Code) throws -> Code {
+                try HDF5Library.check(code, "create", file: file.path, object: name)
+            }
+            let properties = Handle(try check(H5Pcreate(chdf5_dataset_create())))
+            H5Pset_obj_track_times(properties.id, false)
+            // Written at creation, so that the value has its place in the file before concurrent reading starts.
+            H5Pset_alloc_time(properties.id, H5D_ALLOC_TIME_EARLY)
+            let space = Handle(try check(H5Screate(H5S_SCALAR)))
+            let dataset = Handle(
+                try check(
+                    H5Dcreate2(
+                        file.id, name, chdf5_i32le(), space.id, hid_t(H5P_DEFAULT), properties.id, hid_t(H5P_DEFAULT))))
+            var zero: Int32 = 0
+            _ = try check(
+                H5Dwrite(dataset.id, chdf5_i32le(), hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), &zero))
+        }
+        try file.setAttribute("long_name", meaning, of: name)
+    }
+
+    /// Labels the axes whose length and labels are known now.
+    private func labelFixedAxes(_ created: [String: (HDF5Dataset, TraceLayout.Dataset)]) throws {
+        let plan = layout.plan
+        var labels: [Dimension: [Int]] = [
+            .layer: plan.layers, .head: plan.heads, .queryClass: QueryClass.allCases.map(\.rawValue),
+        ]
+        if plan.causality == .bidirectional {
+            labels[.position] = Array(0..<plan.positionCount)
+            labels[.query] = Array(0..<plan.queryCount)
+            labels[.key] = Array(0..<plan.queryCount)
+            labels[.generated] = Array(plan.promptLength..<plan.positionCount)
+        }
+        for (dimension, values) in labels {
+            guard let dataset = created[dimension.rawValue]?.0, !values.isEmpty else { continue }
+            try values.map { Int32(clamping: $0) }.withUnsafeBytes { bytes in
+                if let base = bytes.baseAddress { try dataset.write(base, at: [0], shape: [values.count]) }
+            }
+        }
+    }
+
+    /// Gives each axis of each dataset its scale, as netCDF-4 does, so that xarray and netCDF4 know its name.
+    private func attachScales(_ created: [String: (HDF5Dataset, TraceLayout.Dataset)]) throws {
+        var number: Int32 = 0
+        for dimension in Dimension.allCases {
+            guard let (scale, _) = created[dimension.rawValue] else { continue }
+            try HDF5Library.locked {
+                _ = try HDF5Library.check(
+                    H5DSset_scale(scale.id, dimension.rawValue), "make a scale of", file: file.path,
+                    object: scale.object)
+            }
+            try file.setAttribute("_Netcdf4Dimid", [number], of: dimension.rawValue)
+            number += 1
+        }
+        for placed in layout.datasets where !placed.isCoordinate {
+            guard let (dataset, _) = created[placed.path] else { continue }
+            for (axis, dimension) in placed.dimensions.enumerated() {
+                guard let (scale, _) = created[dimension.rawValue] else { continue }
+                try HDF5Library.locked {
+                    _ = try HDF5Library.check(
+                        H5DSattach_scale(dataset.id, scale.id, UInt32(axis)), "attach a scale to", file: file.path,
+                        object: placed.path)
+                }
+            }
+        }
+    }
+}
