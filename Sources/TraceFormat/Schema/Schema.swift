@@ -118,4 +118,63 @@ public enum Schema {
         guard plain == path || guidedPaths.contains(plain) else { return nil }
         return (coordinates + datasets).first { $0.path == plain }
     }
+
+    /// What the format says of one attribute of the root group.
+    public struct Attribute: Sendable, Equatable, Codable {
+        /// Its name.
+        public let name: String
+        /// `utf8` (fixed length), `int32` or `uint64`.
+        public let type: String
+        /// What it says.
+        public let meaning: String
+    }
+
+    /// The attributes of the root group, all of them required.
+    public static let attributes: [Attribute] = [
+        Attribute(name: "format", type: "utf8", meaning: "always attention-trace"),
+        Attribute(name: "format_version", type: "utf8", meaning: "version of the format that was written"),
+        Attribute(name: "min_reader", type: "utf8", meaning: "oldest version of the format whose readers can read this"),
+        Attribute(
+            name: "causality", type: "utf8",
+            meaning: "bidirectional: every query sees every key; causal: the keys up to its own position"),
+        Attribute(name: "signals", type: "utf8", meaning: "the optional parts recorded, separated by commas"),
+        Attribute(name: "attention_convention", type: "utf8", meaning: "how the weights came about"),
+        Attribute(name: "prompt_length", type: "int32", meaning: "positions of the prompt"),
+        Attribute(name: "planned_generated_length", type: "int32", meaning: "positions that the run was to generate"),
+        Attribute(name: "planned_steps", type: "int32", meaning: "steps that the run was to take"),
+        Attribute(name: "is_guided", type: "int32", meaning: "1 when each step has a second pass, under unconditional/"),
+        Attribute(name: "text_width", type: "int32", meaning: "bytes of one text in token_text and vocab_text"),
+        Attribute(name: "model_name", type: "utf8", meaning: "name of the model"),
+        Attribute(name: "architecture", type: "utf8", meaning: "architecture, as config.json names it"),
+        Attribute(name: "model_configuration", type: "utf8", meaning: "config.json"),
+        Attribute(name: "weights_sha256", type: "utf8", meaning: "SHA-256 of the weights, in hex"),
+        Attribute(name: "tokenizer_sha256", type: "utf8", meaning: "SHA-256 of tokenizer.json, in hex, or empty"),
+        Attribute(name: "layer_count", type: "int32", meaning: "layers of the model"),
+        Attribute(name: "head_count", type: "int32", meaning: "query heads of a layer"),
+        Attribute(name: "kv_head_count", type: "int32", meaning: "key-value heads of a layer"),
+        Attribute(
+            name: "prediction_offset", type: "int32",
+            meaning: "0 when the row of a position scores that position, 1 when it scores the next"),
+        Attribute(name: "mask_token_id", type: "int32", meaning: "id of the mask; -1 when there is none"),
+        Attribute(name: "sampler", type: "utf8", meaning: "name of the sampler as published"),
+        Attribute(name: "sampler_parameters", type: "utf8", meaning: "every parameter of the sampler, a JSON object"),
+        Attribute(name: "seed", type: "uint64", meaning: "seed of every random number"),
+        Attribute(name: "numeric_type", type: "utf8", meaning: "numeric type of the forward pass"),
+        Attribute(name: "kernel", type: "utf8", meaning: "what multiplied the matrices"),
+        Attribute(name: "threads", type: "int32", meaning: "threads of the forward pass"),
+        Attribute(name: "producer", type: "utf8", meaning: "program and version that wrote the file"),
+        Attribute(name: "command_line", type: "utf8", meaning: "command line of the run, or empty"),
+        Attribute(name: "created_at", type: "utf8", meaning: "when the run began, ISO 8601, UTC"),
+        Attribute(name: "prompt", type: "utf8", meaning: "the prompt as text, or empty"),
+    ]
+
+    /// The scalars of the root group.
+    public static let scalars: [Dataset] = [
+        Dataset(
+            path: "committed_steps", dimensions: [], type: .int32, unit: "1", signal: nil,
+            meaning: "steps that are whole; nothing beyond them counts"),
+        Dataset(
+            path: "is_complete", dimensions: [], type: .int32, unit: "1", signal: nil,
+            meaning: "1 once the run has ended as planned"),
+    ]
 }

@@ -44,12 +44,7 @@ struct TraceBuilder {
         }
         try labelFixedAxes(created)
         try attachScales(created)
-        for (name, meaning) in [
-            (Self.committedSteps, "steps that are whole; nothing beyond them counts"),
-            (Self.isComplete, "1 once the run has ended"),
-        ] {
-            try createScalar(name, meaning: meaning)
-        }
+        for scalar in Schema.scalars { try createScalar(scalar.path, meaning: scalar.meaning) }
         return created
     }
 

@@ -1,0 +1,64 @@
+#!/bin/sh
+# Makes a machine ready: Debian packages (with sudo where not root) and the project's own Python environment.
+# Repeatable: what is there already is left alone, without a network.
+#   scripts/setup.sh build     what building and running needs
+#   scripts/setup.sh test      also what the tests and the demo's Python part need
+set -eu
+cd "$(dirname "$0")/.."
+what=${1:-build}
+
+fail() {
+    echo "setup: $1" >&2
+    exit 3
+}
+
+command -v swift >/dev/null 2>&1 ||
+    fail "no 'swift' on the PATH. Install Swift 6.2 or newer from https://www.swift.org/install/linux/ and try again."
+
+packages="libhdf5-dev libdeflate-dev libonig-dev pkg-config"
+[ "$what" = build ] || packages="$packages hdf5-tools netcdf-bin python3 python3-venv"
+
+missing=""
+for package in $packages; do
+    # A Python from elsewhere does as well as Debian's.
+    case $package in
+    python3 | python3-venv)
+        python3 -c 'import venv, ensurepip' >/dev/null 2>&1 && continue
+        ;;
+    esac
+    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+done
+
+if [ -n "$missing" ]; then
+    command -v apt-get >/dev/null 2>&1 ||
+        fail "these packages are missing, and there is no apt-get to install them:$missing"
+    as_root=""
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null 2>&1 ||
+            fail "these packages are missing; not root, and no sudo here. As root: apt-get install$missing"
+        as_root=sudo
+    fi
+    echo "setup: installing$missing" >&2
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq ||
+        fail "apt-get update failed: is there a network? Missing packages:$missing"
+    # shellcheck disable=SC2086  # a list of names
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+        fail "apt-get could not install:$missing"
+fi
+
+[ "$what" = build ] && exit 0
+
+environment() {
+    # $1 folder, $2 requirements file
+    stamp="$1/.installed"
+    if [ ! -f "$stamp" ] || ! cmp -s "$2" "$stamp"; then
+        echo "setup: making the Python environment $1 from $2" >&2
+        python3 -m venv "$1" || fail "python3 cannot make a virtual environment in $1"
+        "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$2" ||
+            fail "pip could not install $2: is there a network?"
+        cp "$2" "$stamp"
+    fi
+}
+environment .venv Tests/Interop/requirements.txt
+[ "$what" = peers ] && environment .venv-peers Benchmarks/requirements.txt
+exit 0
