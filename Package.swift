@@ -13,13 +13,12 @@ let package = Package(
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
-        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
     ],
     targets: [
         // libhdf5 and its high-level library, as Debian ships them.
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
 
         // Byte-level work of the file: float16, byte shuffle, checksum.
@@ -32,12 +31,8 @@ let package = Package(
         .target(name: "CKernels"),
         .target(
             name: "Capture",
-            dependencies: [
-                "TraceFormat", "Tokenizer", "CKernels",
-                .product(name: "Crypto", package: "swift-crypto"),
-                .product(name: "Logging", package: "swift-log"),
-            ],
-            exclude: ["README.md"], swiftSettings: strict),
+            dependencies: ["TraceFormat", "Tokenizer", "CKernels", "COpenSSL"],
+            exclude: ["README.md", "Model/README.md"], swiftSettings: strict),
 
         .target(name: "Analysis", dependencies: ["TraceFormat"], exclude: ["README.md"], swiftSettings: strict),
 
@@ -46,7 +41,6 @@ let package = Package(
             dependencies: [
                 "Capture", "Analysis", "TraceFormat", "Tokenizer",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-                .product(name: "Logging", package: "swift-log"),
             ],
             exclude: ["README.md"], swiftSettings: strict),
 
@@ -54,7 +48,5 @@ let package = Package(
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer"], swiftSettings: strict),
         .testTarget(name: "CaptureTests", dependencies: ["Capture"], swiftSettings: strict),
         .testTarget(name: "AnalysisTests", dependencies: ["Analysis"], swiftSettings: strict),
-        .testTarget(
-            name: "CommandTests", dependencies: ["attntrace", "TraceFormat"], swiftSettings: strict),
     ]
 )

@@ -71,6 +71,11 @@ import TraceFormat
             let keys = causality == .causal ? 4 : 7
             #expect(received.shape[4] == keys)
             #expect(received.values == Samples.values([0, 0, 0, 0, 0], received.shape))
+            // A row that was never written is no error: its source says that there is none.
+            let rows = try trace.read(.answerAttention)
+            let sources = try trace.read(.answerSourceStep).values
+            #expect(rows.shape[0] == sources.count)
+            #expect(sources == (causality == .causal ? [0, 1] : [0, 1, -1, -1]))
         }
     }
 }

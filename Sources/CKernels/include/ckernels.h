@@ -1,3 +1,105 @@
+// The forward pass's arithmetic in C: matrix products with packed weights, attention, norms, and the threads
+// that run them. README.md in this folder explains the layouts. Every function is free of global state; the
+// caller splits the work.
 #pragma once
+
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/// Columns of a packed panel: three AVX-512 vectors, six AVX2 vectors, twelve of four floats.
+#define CK_PANEL 48
+
+/// The most rows that one block of the attention kernel holds at once, on any instruction set.
+#define CK_ATTENTION_ROWS 8
+
+/// How the numbers of a weight are stored.
+typedef enum { CK_FLOAT32 = 0, CK_FLOAT16 = 1, CK_BFLOAT16 = 2 } ck_type;
+
+/// Instruction sets, from the one that runs everywhere to the fastest.
+typedef enum { CK_PORTABLE = 0, CK_AVX2 = 1, CK_AVX512 = 2 } ck_isa;
+
+/// Attention of consecutive query rows of one head.
+typedef struct {
+    const float *query;      ///< rows x channels, rotated
+    size_t query_stride;     ///< floats from a row to the next
+    const float *key_panels; ///< [ceil(keys / CK_PANEL)][channels][CK_PANEL], rotated
+    const float *value;      ///< keys x channels
+    size_t value_stride;     ///< floats from a key's values to the next; a multiple of 16, the padding being 0
+    size_t rows;
+    size_t channels;
+    size_t keys;
+    size_t visible;     ///< keys the first row sees
+    size_t visible_step; ///< how many more each further row sees: 1 causal, 0 bidirectional
+    float scale;        ///< of the scores, before the softmax
+    float *scratch;     ///< CK_ATTENTION_ROWS x round_up(keys, CK_PANEL) floats
+    float *weights;     ///< out, rows x keys with stride keys; may be NULL
+    float *log_sum_exp; ///< out, rows
+    float *output;      ///< out, rows x channels
+    size_t output_stride;
+} ck_attention_job;
+
+/// One instruction set's kernels. Sums over k run in order of k in every one of them, so that an element's bits
+/// do not depend on how rows and panels were shared out.
+typedef struct {
+    ck_isa isa;
+    const char *name;
+    /// c[rows, columns] = a[rows, k] times one packed panel; added to c when `add` is not 0. columns <= CK_PANEL.
+    void (*multiply)(const float *a, size_t a_stride, const void *panel, ck_type type, size_t k, float *c,
+                     size_t c_stride, size_t rows, size_t columns, int add);
+    /// c = silu(a times gate panel) * (a times up panel).
+    void (*swiglu)(const float *a, size_t a_stride, const void *gate, const void *up, ck_type type, size_t k,
+                   float *c, size_t c_stride, size_t rows, size_t columns);
+    /// softmax(scale * q k^T) and its product with v.
+    void (*attention)(const ck_attention_job *job);
+    /// out = x / sqrt(mean(x^2) + epsilon) * weight, a row at a time.
+    void (*rms_norm)(const float *x, size_t x_stride, const float *weight, float epsilon, size_t width, float *out,
+                     size_t out_stride, size_t rows);
+    /// Rotates channel i with channel i + channels / 2 in place. The tables hold channels / 2 numbers a row.
+    void (*rotate)(float *x, size_t x_stride, const float *cosine, const float *sine, size_t channels,
+                   size_t rows);
+} ck_kernels;
+
+/// The kernels of an instruction set, or NULL where this processor or system lacks it.
+const ck_kernels *ck_kernels_for(ck_isa isa);
+
+/// The fastest kernels that this processor runs.
+const ck_kernels *ck_kernels_best(void);
+
+/// Bytes that `ck_pack_panel` writes.
+size_t ck_panel_bytes(size_t k, ck_type type);
+
+/// Packs `rows` (at most CK_PANEL) rows of a [n, k] matrix as one panel [k][CK_PANEL], zeros beyond `rows`.
+/// `source` needs no alignment. A BF16 source stays BF16 (the kernels widen it exactly); others become F32.
+void ck_pack_panel(const void *source, ck_type source_type, size_t k, size_t rows, void *panel, ck_type type);
+
+/// Widens `count` numbers to float32; `source` needs no alignment.
+void ck_widen(const void *source, ck_type type, size_t count, float *out);
+
+/// Puts `rows` rows of rotated keys into panels [panel][channels][CK_PANEL], the first at position `first`.
+void ck_pack_keys(const float *keys, size_t stride, size_t channels, size_t first, size_t rows, float *panels);
+
+/// Threads that wait for loops to share.
+typedef struct ck_pool ck_pool;
+
+/// Starts threads - 1 threads; the caller of `ck_pool_run` is the last one. NULL when memory or threads are short.
+ck_pool *ck_pool_create(int threads);
+
+/// Stops and joins the threads.
+void ck_pool_destroy(ck_pool *pool);
+
+/// Threads, the caller's included.
+int ck_pool_threads(const ck_pool *pool);
+
+/// Calls body(context, i, worker) once for each i in 0 ..< count, on several threads, and returns when all calls
+/// have. worker is in 0 ..< threads and no two calls at a time share it. From inside a body of the same pool the
+/// loop runs on the calling thread, with its worker number; while another thread's loop runs, it waits for that.
+void ck_pool_run(ck_pool *pool, size_t count, void (*body)(void *context, size_t index, int worker),
+                 void *context);
+
+#ifdef __cplusplus
+}
+#endif

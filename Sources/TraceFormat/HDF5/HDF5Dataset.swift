@@ -70,6 +70,11 @@ final class HDF5Dataset: Sendable {
         }
     }
 
+    /// Bytes that the values take in the file.
+    func storedBytes() -> Int {
+        HDF5Library.locked { Int(clamping: H5Dget_storage_size(id)) }
+    }
+
     /// How chunks are stored; nil when the dataset is not chunked.
     func chunking() throws -> Chunking? {
         try HDF5Library.locked {
@@ -154,8 +159,10 @@ final class HDF5Dataset: Sendable {
         try HDF5Library.locked {
             let offset = origin.map { hsize_t($0) }
             var size: hsize_t = 0
-            try check(H5Dget_chunk_storage_size(id, offset, &size), "read a chunk")
-            guard size > 0 else { return nil }
+            var address: haddr_t = 0
+            var filterMask: UInt32 = 0
+            try check(H5Dget_chunk_info_by_coord(id, offset, &filterMask, &address, &size), "read a chunk")
+            guard address != chdf5_undefined_address(), size > 0 else { return nil }
             guard size <= hsize_t(limit) else {
                 throw damaged("the chunk at \(origin) claims \(size) bytes, more than its values could take")
             }

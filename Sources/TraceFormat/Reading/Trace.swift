@@ -253,6 +253,13 @@ public final class Trace: Sendable {
         return try DatasetReader(dataset, schema: schema, shape: shape, elementSize: found.width)
     }
 
+    /// How a dataset is read, and the bytes it takes in the file; nil when it was not recorded.
+    func storage(of object: String) throws -> (DatasetReader, Int)? {
+        guard file.contains(object) else { return nil }
+        let reader = try reader(path: object, type: try schema(object).type)
+        return (reader, reader.dataset.storedBytes())
+    }
+
     /// Length of an axis within the committed steps; nil where the file alone knows.
     private func committedLength(_ dimension: Dimension) -> Int? {
         switch dimension {

@@ -1,0 +1,123 @@
+import TraceFormat
+
+/// Several traces side by side, on like rows: `try Contrast(of: traces, rule: .excess(epsilon: 3)).table`.
+public struct Contrast: Sendable {
+    /// A trace's part.
+    public struct Entry: Sendable {
+        /// What its received sums show; of a causal trace these are cumulative.
+        public let sinks: SinkAnalysis
+        /// What its answer rows show.
+        public let likeRows: LikeRows
+    }
+
+    /// The traces, in the order given.
+    public let entries: [Entry]
+
+    /// Analyses each trace; the parameters are those of ``SinkAnalysis``, `window` the rows of a window of answer rows.
+    ///
+    /// Throws what ``SinkAnalysis`` and ``LikeRows`` throw.
+    public init(
+        of traces: [Trace], rule: SinkRule = .excess(), per scope: Scope = .head, layers: Set<Int>? = nil,
+        heads: Set<Int>? = nil, linking: LinkingOptions = LinkingOptions(),
+        window: Int = ScoreUnit.defaultWindow, byteBudget: Int = 64 << 20
+    ) throws {
+        entries = try traces.map { trace in
+            Entry(
+                sinks: try SinkAnalysis(
+                    of: trace, rule: rule, per: scope, layers: layers, heads: heads, linking: linking,
+                    byteBudget: byteBudget),
+                likeRows: try LikeRows(
+                    of: trace, rule: rule, per: scope, layers: layers, heads: heads, window: window))
+        }
+    }
+
+    /// A row a trace. Columns that begin with `answer_` and `window_` may be compared between any two rows; those that
+    /// begin with `received_` only between bidirectional traces, and are missing for causal ones, whose values on
+    /// running sums stand in the columns that begin with `cumulative_`.
+    public var table: Table {
+        let shared = ["floating_index", "turnover", "transport", "top_key_moves"]
+        let movement = [
+            ("floating_index", "share"), ("turnover", "share"), ("transport", "positions"), ("top_key_moves", "share"),
+            ("distinct_top_keys", "count"), ("first_key_share", "share"), ("first_key_uniform", "share"),
+        ]
+        func unit(_ name: String) -> String { Measure.all.first { $0.name == name }?.unit ?? "" }
+        var columns = [Column("trace", .text), Column("model", .text), Column("causality", .text)]
+        columns.append(Column("answer_rows", .integer, unit: "count"))
+        columns += movement.map { Column("answer_" + $0.0, .number, unit: $0.1) }
+        columns.append(Column("windows", .integer, unit: "count"))
+        columns += movement.map { Column("window_" + $0.0, .number, unit: $0.1) }
+        columns += shared.map { Column("received_" + $0, .number, unit: unit($0)) }
+        columns += shared.map { Column("cumulative_" + $0, .number, unit: unit($0)) }
+        let rows = entries.map { entry -> [Cell] in
+            func cells(_ part: LikeRows.Movement) -> [Cell] {
+                movement.map { name, _ in .number(part.values.first { $0.name == name }?.value ?? .nan) }
+            }
+            // A causal value that is not cumulative (turnover under the unit window) has no place in either column.
+            func received(_ name: String, cumulative: Bool) -> Cell {
+                guard let place = Measure.all.firstIndex(where: { $0.name == name }) else { return .missing }
+                let isCumulative = Measure.all[place].isCumulative(in: entry.sinks.causality, unit: entry.sinks.unit)
+                guard cumulative == (entry.sinks.causality == .causal), isCumulative == cumulative else {
+                    return .missing
+                }
+                return .number(entry.sinks.headline[place].value)
+            }
+            var row: [Cell] = [
+                .text(entry.sinks.input), .text(entry.sinks.modelName), .text(entry.sinks.causality.rawValue),
+                .integer(entry.likeRows.answerRows.count),
+            ]
+            row += cells(entry.likeRows.answerRows)
+            row.append(.integer(entry.likeRows.windows.count))
+            row += cells(entry.likeRows.windows)
+            row += shared.map { received($0, cumulative: false) }
+            row += shared.map { received($0, cumulative: true) }
+            return row
+        }
+        return Table(name: "contrast", notes: notes, columns: columns, rows: rows)
+    }
+
+    /// The table on its side, for people: a line a measure, a column a trace.
+    public var comparison: Table {
+        let table = table
+        let names = ["model", "causality"]
+        let measured = table.columns.indices.filter { table.columns[$0].name != "trace" }
+        return Table(
+            name: "contrast", notes: notes,
+            columns: [Column("measure", .text), Column("unit", .text)]
+                + entries.map { Column($0.sinks.input, .text) },
+            rows: measured.map { place in
+                [.text(table.columns[place].name), .text(table.columns[place].unit)]
+                    + table.rows.map { row in
+                        names.contains(table.columns[place].name) ? row[place] : .text(row[place].brief)
+                    }
+            })
+    }
+
+    private var notes: [String] {
+        guard let first = entries.first else { return [] }
+        return [
+            "answer rows: the rows that scored each emitted token, in the order of emission, each against the next; "
+                + "rule \(first.likeRows.answerRule), per \(first.sinks.scope.rawValue)",
+            "windows: sums of \(first.likeRows.windowSize) answer rows, without overlap, each against the next; "
+                + "rule \(first.likeRows.windowRule)",
+            "cumulative: on the running sums of a causal trace; never set against a diffusion model's received values",
+        ] + entries.map { "received values of \($0.sinks.input): rule \($0.sinks.rule)" }
+    }
+
+    /// The contrast as JSON: for each trace what made its numbers, its headline, and its like rows.
+    public var json: JSONValue {
+        .object([
+            ("version", .text(SinkAnalysis.version)),
+            (
+                "traces",
+                .array(
+                    entries.map { entry in
+                        .object([
+                            ("analysis", entry.sinks.settings), ("undefined", entry.sinks.undefined.json),
+                            ("headline", .object(entry.sinks.headline.map { ($0.name, .number($0.value)) })),
+                            ("like_rows", entry.likeRows.json),
+                        ])
+                    })
+            ),
+        ])
+    }
+}

@@ -1,0 +1,121 @@
+/// What was found at one site: a head of a layer, a layer, or the whole model.
+public struct SiteAnalysis: Sendable {
+    /// The site.
+    public let site: Site
+    /// Its sink set at each step.
+    public let sets: [SinkSet]
+    /// Its presences, by first step, then position.
+    public let presences: [Presence]
+    /// Kind of each presence's position.
+    public let presenceKinds: [SinkKind]
+    /// Its trajectories, by first step, then position.
+    public let trajectories: [Trajectory]
+    /// Kind of each trajectory.
+    public let trajectoryKinds: [SinkKind]
+    /// Numbers over its trajectories; nil when no sink set is defined.
+    public let summary: TrajectorySummary?
+    /// The same where positions are permuted, averaged over the permutations; nil when no null was asked
+    /// for, or no sink set is defined.
+    public let null: TrajectorySummary?
+    /// arg max_j s_j at each step: the top-sink path.
+    public let topKeys: [Int]
+    /// sum_(j in S) s_j j / sum_(j in S) s_j at each step, in positions, NaN for an empty set: the centroid path.
+    public let centroids: [Double]
+    /// Whether the top key of masked queries differs from that of unmasked ones, at each step; nil where undefined.
+    public let splits: [Bool?]
+    /// Turnover of the sink set from each step to the next; NaN where neither has a sink, or either is undefined.
+    public let turnovers: [Double]
+    /// Total variation of p from each step to the next.
+    public let variations: [Double]
+    /// Transport of p from each step to the next, in positions.
+    public let transports: [Double]
+    /// The value of each of ``Measure/all``; NaN where undefined.
+    public let values: [Double]
+
+    init(
+        site: Site, index: Int, sinks: SinkReduction.Outcome, flow: FlowReduction.Outcome, keys: Int,
+        options: LinkingOptions
+    ) {
+        let sets = sinks.sets[index]
+        let presences = Presence.find(in: sets, gap: options.gap)
+        let topKeys = flow.topKeys[index]
+        self.site = site
+        self.sets = sets
+        self.presences = presences
+        self.topKeys = topKeys
+        trajectories = Trajectory.link(presences, options: options)
+        centroids = sinks.centroids[index]
+        splits = flow.splits[index]
+        variations = flow.variations[index]
+        transports = flow.transports[index]
+        turnovers = zip(sets, sets.dropFirst()).map { $0.turnover(to: $1) }
+
+        let definedSteps = sets.indices.filter { sets[$0].isDefined }
+        let statics = Self.staticPositions(in: sets, defined: definedSteps.count)
+        presenceKinds = presences.map { statics.contains($0.position) ? .static : .moving }
+        trajectoryKinds = trajectories.map {
+            $0.hops.isEmpty && statics.contains($0.start) ? .static : .moving
+        }
+
+        if let first = definedSteps.first, let last = definedSteps.last {
+            summary = TrajectorySummary(of: trajectories, defined: first...last)
+            null = Self.null(of: presences, site: site, keys: keys, defined: first...last, options: options)
+        } else {
+            summary = nil
+            null = nil
+        }
+        let unknown = Array(repeating: Double.nan, count: TrajectorySummary.names.count)
+
+        let found = sets.flatMap(\.sinks)
+        let defined = definedSteps.map { sets[$0].sinks }
+        let moves = zip(topKeys, topKeys.dropFirst()).map { $0 == $1 ? 0.0 : 1.0 }
+        values =
+            [
+                Statistics.mean(of: defined.lazy.map { Double($0.count) }),
+                Statistics.mean(of: defined.lazy.map { $0.reduce(0) { $0 + $1.strength } }),
+                Statistics.mean(of: found.lazy.map(\.strength)),
+                Statistics.mean(of: found.lazy.map(\.strengthOverUniform)),
+                Statistics.mean(of: defined.lazy.map { Double($0.count { $0.strength > 0.3 }) }),
+                Statistics.mean(of: found.lazy.map { statics.contains($0.position) ? 1 : 0 }),
+                definedSteps.isEmpty ? .nan : Double(presences.count),
+                Statistics.mean(of: presences.lazy.map { Double($0.dwell) }),
+            ]
+            + (summary?.values ?? unknown)
+            + (null?.values ?? unknown)
+            + [
+                Statistics.mean(of: turnovers),
+                Statistics.mean(of: variations),
+                Statistics.mean(of: transports),
+                Statistics.mean(of: moves),
+                Double(Set(topKeys).count),
+                Statistics.variance(of: centroids),
+                flow.spatialVariances[index],
+                Statistics.mean(of: flow.firstKeyShares[index]),
+                Statistics.mean(of: flow.firstKeyUniform),
+                Statistics.mean(of: splits.lazy.map { $0.map { $0 ? 1.0 : 0.0 } ?? .nan }),
+            ]
+    }
+
+    /// Positions that are sinks in at least 90 % of the steps with a defined set.
+    private static func staticPositions(in sets: [SinkSet], defined: Int) -> Set<Int> {
+        var steps: [Int: Int] = [:]
+        for set in sets { for sink in set.sinks { steps[sink.position, default: 0] += 1 } }
+        // In whole numbers: 0.9 has no exact double.
+        return Set(steps.filter { 10 * $0.value >= 9 * defined }.keys)
+    }
+
+    private static func null(
+        of presences: [Presence], site: Site, keys: Int, defined: ClosedRange<Int>, options: LinkingOptions
+    ) -> TrajectorySummary? {
+        guard options.nullPermutations > 0 else { return nil }
+        let draws = (0..<options.nullPermutations).map { replicate in
+            let places = PositionPermutation(
+                of: keys, seed: options.nullSeed, site: site, replicate: replicate
+            ).places
+            let placed = presences.map { places[$0.position] }
+            return TrajectorySummary(
+                of: Trajectory.link(presences, placed: placed, options: options), defined: defined)
+        }
+        return TrajectorySummary(meanOf: draws)
+    }
+}

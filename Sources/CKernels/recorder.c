@@ -1,0 +1,125 @@
+// Summaries of attention rows. Written with clang's vector types of a fixed width, which the compiler cuts to what the
+// instruction set has: the order of every addition is the same everywhere.
+#include "recorder.h"
+
+#include <string.h>
+
+// A product and a sum fused on one machine and not on another would give different bits.
+#pragma clang fp contract(off)
+
+enum {
+    LANES = 16,
+    /// Rows whose weights are added up before a sum in memory is touched.
+    BLOCK = 4,
+    /// Elements after which the float sums along a row are emptied into a double: bounds their error to 32 additions.
+    SPAN = 32 * LANES
+};
+
+typedef float V __attribute__((ext_vector_type(LANES)));
+typedef float V_unaligned __attribute__((ext_vector_type(LANES), aligned(4)));
+typedef int32_t I __attribute__((ext_vector_type(LANES)));
+
+#define INLINE static inline __attribute__((always_inline))
+
+/// w ln w of sixteen weights into `out`; 0 for weights below the smallest normal number, whose share is below 1e-36.
+/// The logarithm is Cephes' polynomial for logf, relative error 1e-7.
+INLINE void weighted_log(const float *weights, V *out, V *largest) {
+    const V w = *(const V_unaligned *)weights;
+    *largest = __builtin_elementwise_max(*largest, w);
+    const I bits = (I)w;
+    // Exponent and mantissa such that the mantissa lies in [sqrt(1/2), sqrt(2)): 0x3f3504f3 is sqrt(1/2).
+    const I exponent = (bits - 0x3f3504f3) >> 23;
+    const V x = (V)(bits - (exponent << 23)) - (V)1.0f;
+    const V e = __builtin_convertvector(exponent, V);
+    const V z = x * x;
+    V p = (V)7.0376836292e-2f;
+    p = p * x + (V)-1.1514610310e-1f;
+    p = p * x + (V)1.1676998740e-1f;
+    p = p * x + (V)-1.2420140846e-1f;
+    p = p * x + (V)1.4249322787e-1f;
+    p = p * x + (V)-1.6668057665e-1f;
+    p = p * x + (V)2.0000714765e-1f;
+    p = p * x + (V)-2.4999993993e-1f;
+    p = p * x + (V)3.3333331174e-1f;
+    V y = p * x * z;
+    y = y + e * (V)-2.12194440e-4f;
+    y = y - (V)0.5f * z;
+    const V logarithm = (x + y) + e * (V)0.693359375f;
+    const I is_normal = bits >= 0x00800000;
+    *out = (V)((I)(w * logarithm) & is_normal);
+}
+
+INLINE void summarise_row(const float *row, size_t keys, float *entropy, float *max_weight) {
+    V largest = (V)0.0f;
+    double sum = 0;
+    for (size_t start = 0; start < keys; start += SPAN) {
+        const size_t end = keys - start < SPAN ? keys : start + SPAN;
+        V lanes = (V)0.0f, term;
+        size_t k = start;
+        for (; k + LANES <= end; k += LANES) {
+            weighted_log(row + k, &term, &largest);
+            lanes += term;
+        }
+        if (k < end) {
+            float tail[LANES] = {0};
+            memcpy(tail, row + k, (end - k) * sizeof(float));
+            weighted_log(tail, &term, &largest);
+            lanes += term;
+        }
+        float partial[LANES];
+        *(V_unaligned *)partial = lanes;
+        for (int i = 0; i < LANES; i++) sum += partial[i];
+    }
+    float peaks[LANES];
+    *(V_unaligned *)peaks = largest;
+    float peak = 0;
+    for (int i = 0; i < LANES; i++) peak = peaks[i] > peak ? peaks[i] : peak;
+    // A row that holds a single 1 gives -0, and rounding may leave a hair below 0.
+    *entropy = sum < 0 ? (float)-sum : 0.0f;
+    *max_weight = peak;
+}
+
+INLINE void summarise(const ck_summary_job *job) {
+    const size_t keys = job->keys;
+    if (job->received) memset(job->sums, 0, job->class_count * keys * sizeof(double));
+    for (size_t first = 0; first < job->rows;) {
+        size_t count = 1;
+        while (count < BLOCK && first + count < job->rows && job->classes[first + count] == job->classes[first])
+            count++;
+        const float *rows = job->weights + first * keys;
+        if (job->entropy)
+            for (size_t i = 0; i < count; i++)
+                summarise_row(rows + i * keys, keys, job->entropy + first + i, job->max_weight + first + i);
+        if (job->received) {
+            double *restrict sums = job->sums + job->classes[first] * keys;
+            if (count == BLOCK) {
+                const float *a = rows, *b = a + keys, *c = b + keys, *d = c + keys;
+                for (size_t k = 0; k < keys; k++) sums[k] += ((double)a[k] + b[k]) + ((double)c[k] + d[k]);
+            } else {
+                for (size_t i = 0; i < count; i++)
+                    for (size_t k = 0; k < keys; k++) sums[k] += rows[i * keys + k];
+            }
+        }
+        first += count;
+    }
+    if (!job->received) return;
+    for (size_t class = 0; class < job->class_count; class++) {
+        const double *sums = job->sums + class * keys;
+        float *out = job->received + class * job->received_stride;
+        for (size_t k = 0; k < keys; k++) out[k] = (float)sums[k];
+        memset(out + keys, 0, (job->received_stride - keys) * sizeof(float));
+    }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static void summarise_avx512(const ck_summary_job *job) { summarise(job); }
+__attribute__((target("avx2"))) static void summarise_avx2(const ck_summary_job *job) { summarise(job); }
+#endif
+
+void ck_summarise(const ck_summary_job *job) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f")) return summarise_avx512(job);
+    if (__builtin_cpu_supports("avx2")) return summarise_avx2(job);
+#endif
+    summarise(job);
+}

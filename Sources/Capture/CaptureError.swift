@@ -1,0 +1,48 @@
+import TraceFormat
+
+/// Why a capture cannot be run as asked.
+public enum CaptureError: Error, Equatable, Sendable {
+    /// The sampler is for another kind of model.
+    case wrongSampler(sampler: String, needs: Causality)
+    /// The model has no mask token, which a diffusion sampler needs.
+    case noMaskToken
+    /// A text was given, but the model's directory has no tokenizer.json.
+    case noTokenizer(directory: String)
+    /// Prompt and generation are longer than the model takes.
+    case tooLong(promptLength: Int, generatedLength: Int, maximum: Int, option: String)
+    /// A token id of the prompt is outside the vocabulary.
+    case unknownToken(id: Int32, index: Int, vocabularySize: Int)
+    /// Layers or heads to record are not the model's; `what` is `layer` or `head`.
+    case badSelection(what: String, index: Int, count: Int)
+    /// The selection of layers or heads is empty, or names one twice; `what` is `layer` or `head`.
+    case ambiguousSelection(what: String, index: Int?)
+    /// The disk seems too small for the trace.
+    case diskTooSmall(path: String, needed: Int, free: Int)
+}
+
+extension CaptureError: CustomStringConvertible {
+    /// The message for the user.
+    public var description: String {
+        switch self {
+        case .wrongSampler(let sampler, let needs):
+            "the sampler \(sampler) is for \(needs.rawValue) models, which this one is not"
+        case .noMaskToken: "the model's config.json names no mask token, which the sampler llada needs"
+        case .noTokenizer(let directory):
+            "\(directory) has no tokenizer.json to read the prompt with; give token ids instead"
+        case .tooLong(let promptLength, let generatedLength, let maximum, let option):
+            """
+            \(promptLength) prompt tokens and \(generatedLength) generated ones make \
+            \(promptLength + generatedLength), but the model takes \(maximum): shorten the prompt, or lower \
+            \(option) to \(max(0, maximum - promptLength)) or less
+            """
+        case .unknownToken(let id, let index, let vocabularySize):
+            "token \(index) of the prompt has the id \(id), outside the vocabulary 0 ..< \(vocabularySize)"
+        case .badSelection(let what, let index, let count):
+            "there is no \(what) \(index) to record: the model's \(what)s are 0 ..< \(count)"
+        case .ambiguousSelection(let what, let index):
+            if let index { "\(what) \(index) is selected twice" } else { "no \(what) is selected to record" }
+        case .diskTooSmall(let path, let needed, let free):
+            "the trace may take \(needed) bytes, but \(path) has \(free) free; record less, or skip this check"
+        }
+    }
+}

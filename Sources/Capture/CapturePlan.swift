@@ -1,0 +1,92 @@
+import TraceFormat
+
+/// A run that was checked and sized before anything is loaded or allocated.
+public struct CapturePlan: Sendable, Equatable {
+    /// The shape of the trace.
+    public let trace: TracePlan
+    /// The sampler, with what it left to the model filled in.
+    public let sampler: Sampler
+
+    /// Checks a run of a model.
+    ///
+    /// - Parameters:
+    ///   - promptIDs: the prompt's tokens.
+    ///   - textWidth: bytes of the longest token's text.
+    /// - Throws: ``CaptureError`` and ``SamplingError``, each naming what to change.
+    public init(
+        configuration: ModelConfiguration, promptIDs: [Int32], sampler: Sampler, recording: RecordingOptions,
+        textWidth: Int = 32
+    ) throws {
+        try sampler.validate()
+        let isCausal = configuration.visibility == .causal
+        guard (sampler.causality == .causal) == isCausal else {
+            throw CaptureError.wrongSampler(sampler: sampler.name, needs: sampler.causality)
+        }
+        if sampler.causality == .bidirectional, configuration.maskTokenID == nil { throw CaptureError.noMaskToken }
+        if isCausal, promptIDs.isEmpty { throw SamplingError.emptyPrompt }
+        for (index, id) in promptIDs.enumerated() where id < 0 || Int(id) >= configuration.vocabularySize {
+            throw CaptureError.unknownToken(id: id, index: index, vocabularySize: configuration.vocabularySize)
+        }
+        guard promptIDs.count + sampler.generatedLength <= configuration.maximumLength else {
+            throw CaptureError.tooLong(
+                promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
+                maximum: configuration.maximumLength, option: sampler.lengthOption)
+        }
+        trace = TracePlan(
+            causality: sampler.causality, promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
+            stepCount: sampler.stepCount,
+            layers: try Self.select(recording.layers, from: configuration.layerCount, what: "layer"),
+            heads: try Self.select(recording.heads, from: configuration.headCount, what: "head"),
+            signals: recording.signals, isGuided: sampler.isGuided, textWidth: max(1, textWidth))
+        self.sampler = sampler.completed(with: configuration)
+    }
+
+    /// A selection in ascending order; everything where none is given.
+    private static func select(_ selection: [Int]?, from count: Int, what: String) throws(CaptureError) -> [Int] {
+        guard let selection else { return Array(0..<count) }
+        guard !selection.isEmpty else { throw .ambiguousSelection(what: what, index: nil) }
+        let sorted = selection.sorted()
+        for index in sorted where index < 0 || index >= count {
+            throw .badSelection(what: what, index: index, count: count)
+        }
+        for (index, next) in zip(sorted, sorted.dropFirst()) where index == next {
+            throw .ambiguousSelection(what: what, index: index)
+        }
+        return sorted
+    }
+
+    /// Bytes of the trace before compression, at most: of every number that may be other than 0. What lies outside a
+    /// causal model's visibility is left out, since zeros compress to next to nothing.
+    public var traceBytes: Int {
+        let (steps, positions, keys) = (trace.stepCount, trace.positionCount, trace.queryCount)
+        let pairs = trace.layers.count * trace.heads.count
+        let passes = trace.isGuided ? 2 : 1
+        let isCausal = trace.causality == .causal
+        // Keys seen by each row, summed over the rows of a causal run: 1 + 2 + ... + keys.
+        let triangle = keys * (keys + 1) / 2
+        // token_id, predicted_id, confidence, transfer_score, prediction_entropy; is_masked; three scalars.
+        var bytes = steps * (21 * positions + 12) + trace.generatedLength * (2 * pairs * keys + 8)
+        if trace.signals.contains(.received) {
+            // A causal step has rows of one class: at first the prompt's, then one more.
+            let sums = isCausal ? steps * (trace.promptLength + keys) / 2 : steps * 3 * keys
+            bytes += 4 * passes * pairs * sums + 4 * steps * keys
+        }
+        if trace.signals.contains(.rows) { bytes += 12 * passes * pairs * keys * (isCausal ? 1 : steps) }
+        if trace.signals.contains(.maps) { bytes += 2 * passes * pairs * (isCausal ? triangle : steps * keys * keys) }
+        return bytes
+    }
+
+    /// Bytes of memory that recording takes beside the model's and the writer's own budget, at most.
+    public func memoryBytes(threads: Int) -> Int {
+        Recorder.memoryBytes(for: trace, threads: threads, candidates: sampler.largestCandidateCount)
+    }
+}
+
+extension Sampler {
+    /// The sampler with what it leaves to the model filled in: the tokens that end a run.
+    func completed(with configuration: ModelConfiguration) -> Sampler {
+        guard case .autoregressive(var sampler) = self, sampler.eosTokenIDs == nil else { return self }
+        sampler.eosTokenIDs = configuration.eosTokenIDs.map(Int32.init)
+        return .autoregressive(sampler)
+    }
+}

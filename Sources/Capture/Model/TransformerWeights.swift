@@ -1,0 +1,63 @@
+/// A model's weights, packed for the kernels and independent of the checkpoint's files.
+struct TransformerWeights {
+    /// The weights of one layer.
+    struct Layer {
+        let attentionNorm: [Float]
+        /// Queries, keys and values side by side.
+        let queryKeyValue: PackedMatrix
+        let attentionOutput: PackedMatrix
+        let mlpNorm: [Float]
+        let gate: PackedMatrix
+        let up: PackedMatrix
+        let down: PackedMatrix
+    }
+
+    /// Rows of the embedding, as the checkpoint stores them.
+    let embedding: EmbeddingTable
+    let layers: [Layer]
+    let finalNorm: [Float]
+    let head: PackedMatrix
+
+    /// Above this many parameters, bfloat16 weights are kept so: half the memory, and less to read where memory is what
+    /// bounds. Smaller models fit caches and are faster widened.
+    private static let largestWidened = 250_000_000
+
+    /// Reads a checkpoint. Errors: ``ModelError`` for a missing tensor, or one of another shape or type.
+    init(_ configuration: ModelConfiguration, _ checkpoint: Checkpoint, pool: WorkerPool) throws(ModelError) {
+        let names = TensorNames(configuration.architecture)
+        let width = configuration.width
+        let queries = configuration.headCount * configuration.headWidth
+        let keys = configuration.kvHeadCount * configuration.headWidth
+        let keepsHalf = configuration.parameterCount > Self.largestWidened
+
+        func matrix(_ parts: [(name: String, rows: Int)], _ k: Int) throws(ModelError) -> PackedMatrix {
+            var tensors: [Tensor] = []
+            for part in parts { tensors.append(try checkpoint.tensor(part.name, shape: [part.rows, k])) }
+            return try PackedMatrix(tensors, k: k, keepsHalf: keepsHalf, pool: pool)
+        }
+        func vector(_ name: String) throws(ModelError) -> [Float] {
+            try checkpoint.tensor(name, shape: [width]).floats()
+        }
+
+        embedding = try EmbeddingTable(
+            try checkpoint.tensor(names.embedding, shape: [configuration.vocabularySize, width]), width: width)
+        var layers: [Layer] = []
+        for layer in 0..<configuration.layerCount {
+            let names = names.layer(layer)
+            layers.append(
+                Layer(
+                    attentionNorm: try vector(names.attentionNorm),
+                    queryKeyValue: try matrix(
+                        [(names.query, queries), (names.key, keys), (names.value, keys)], width),
+                    attentionOutput: try matrix([(names.attentionOutput, width)], queries),
+                    mlpNorm: try vector(names.mlpNorm),
+                    gate: try matrix([(names.gate, configuration.mlpWidth)], width),
+                    up: try matrix([(names.up, configuration.mlpWidth)], width),
+                    down: try matrix([(names.down, width)], configuration.mlpWidth)))
+        }
+        self.layers = layers
+        finalNorm = try vector(names.finalNorm)
+        head = try matrix(
+            [(configuration.tiesHead ? names.embedding : names.head, configuration.vocabularySize)], width)
+    }
+}

@@ -1,0 +1,58 @@
+import CKernels
+
+/// Threads that share loops: the transformer's, and whoever else has work between its passes.
+///
+/// Idle threads look for work for some 50 microseconds, then sleep. Which thread takes which index differs from run to
+/// run; a body whose calls write to places of their own gives the same bits whatever the number of threads.
+public final class WorkerPool: Sendable {
+    // Sound to share: the C pool does its own locking, and is freed only in deinit.
+    private nonisolated(unsafe) let pool: OpaquePointer
+
+    /// Threads that run a loop, the calling one included.
+    public let threadCount: Int
+
+    /// Starts `threads - 1` threads. Errors: ``ModelError`` when the number is not from 1 to 1024, or the system refuses.
+    public init(threads: Int) throws(ModelError) {
+        guard (1...1024).contains(threads) else {
+            throw ModelError(
+                code: .misuse, file: "", object: "threads", rule: "must be from 1 to 1024, not \(threads)")
+        }
+        guard let pool = ck_pool_create(Int32(threads)) else {
+            throw ModelError(
+                code: .resources, file: "", object: "", rule: "\(threads) threads could not be started")
+        }
+        self.pool = pool
+        threadCount = threads
+    }
+
+    deinit { ck_pool_destroy(pool) }
+
+    /// Calls `body` once for each index below `count`, several at a time, and returns when all calls have. Calls for
+    /// different indices must not write to the same place. A loop inside a body runs on the body's thread; a loop that
+    /// another thread starts waits for the one that is running.
+    public func forEach(_ count: Int, _ body: (Int) -> Void) {
+        forEach(count) { index, _ in body(index) }
+    }
+
+    /// The same, and tells each call its worker, from 0 to `threadCount - 1`: no two calls at a time share one, so that a
+    /// worker can have scratch memory of its own.
+    public func forEach(_ count: Int, _ body: (_ index: Int, _ worker: Int) -> Void) {
+        guard count > 0 else { return }
+        withoutActuallyEscaping(body) { body in
+            var loop = Loop(body: body)
+            // The pointer is used only until ck_pool_run returns.
+            withUnsafeMutablePointer(to: &loop) { context in
+                ck_pool_run(
+                    pool, count,
+                    { context, index, worker in
+                        guard let context else { return }
+                        context.assumingMemoryBound(to: Loop.self).pointee.body(index, Int(worker))
+                    }, context)
+            }
+        }
+    }
+
+    private struct Loop {
+        let body: (Int, Int) -> Void
+    }
+}

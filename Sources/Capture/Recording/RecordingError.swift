@@ -1,0 +1,28 @@
+import TraceFormat
+
+/// Why attention could not be recorded: what a run did differs from what was planned.
+public enum RecordingError: Error, Equatable, Sendable {
+    /// A step has other positions than the plan.
+    case wrongPositions(step: Int, positions: Int, planned: Int)
+    /// A layer's attention has other heads, queries or keys than the plan and the step need.
+    case wrongAttention(step: Int, layer: Int, String)
+    /// A pass handed over fewer or more layers than are to be recorded.
+    case wrongLayers(step: Int, pass: Pass, layers: Int, planned: Int)
+    /// A position was unmasked that was not announced as a candidate.
+    case notCandidate(step: Int, position: Int)
+}
+
+extension RecordingError: CustomStringConvertible {
+    /// The message for the user.
+    public var description: String {
+        switch self {
+        case .wrongPositions(let step, let positions, let planned):
+            "step \(step) has \(positions) positions, the plan \(planned)"
+        case .wrongAttention(let step, let layer, let text): "attention of step \(step), layer \(layer): \(text)"
+        case .wrongLayers(let step, let pass, let layers, let planned):
+            "step \(step) handed over the attention of \(layers) layers in its \(pass.rawValue) pass, not of \(planned)"
+        case .notCandidate(let step, let position):
+            "step \(step) unmasked position \(position), which was not among its candidates"
+        }
+    }
+}

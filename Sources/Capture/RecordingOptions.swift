@@ -1,0 +1,30 @@
+import TraceFormat
+
+/// What to record of a run, and with what means.
+public struct RecordingOptions: Sendable, Equatable {
+    /// Layers to record, from 0; nil: all.
+    public var layers: [Int]?
+    /// Query heads to record, from 0; nil: all.
+    public var heads: [Int]?
+    /// The optional parts of the trace. The timeline and the answer rows are always recorded.
+    public var signals: Set<Signal>
+    /// Threads that compress in the background.
+    public var compressionThreads: Int
+    /// Bytes that may wait to be compressed and written; beyond them the run waits.
+    public var memoryBudget: Int
+    /// Whether to refuse a run for which the disk seems too small.
+    public var checksFreeSpace: Bool
+
+    /// Sets options.
+    public init(
+        layers: [Int]? = nil, heads: [Int]? = nil, signals: Set<Signal> = [.received], compressionThreads: Int = 2,
+        memoryBudget: Int = 256 << 20, checksFreeSpace: Bool = true
+    ) {
+        self.layers = layers
+        self.heads = heads
+        self.signals = signals
+        self.compressionThreads = compressionThreads
+        self.memoryBudget = memoryBudget
+        self.checksFreeSpace = checksFreeSpace
+    }
+}

@@ -1,0 +1,55 @@
+/// Random numbers without a state: each is a function of the seed and of where it is used.
+///
+/// Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), keyed by the
+/// seed, with (step, position, token, stream) as its counter. A number that is never asked for costs nothing and shifts
+/// no other, so a resumed run, or one that skips hopeless tokens, draws what the first run drew.
+public struct CounterRandom: Sendable, Equatable {
+    /// What a number is for. Streams never share a number.
+    public enum Stream: UInt32, Sendable {
+        /// Gumbel noise on a diffusion model's logits.
+        case gumbel = 0
+        /// The scores of random remasking.
+        case remasking = 1
+        /// Sampling from an autoregressive model.
+        case autoregressive = 2
+    }
+
+    /// The key: its low word first.
+    public let seed: UInt64
+
+    /// Makes the generator of a seed.
+    public init(seed: UInt64) {
+        self.seed = seed
+    }
+
+    /// A uniform number in the open interval (0, 1).
+    ///
+    /// It is an odd multiple of 2^-53: 52 random bits, then a one. So 0 and 1 never occur, the distance to either is at
+    /// least 2^-53, and no rounding takes place.
+    public func uniform(step: Int, position: Int, token: Int, stream: Stream) -> Double {
+        let counter = SIMD4(
+            UInt32(truncatingIfNeeded: step), UInt32(truncatingIfNeeded: position),
+            UInt32(truncatingIfNeeded: token), stream.rawValue)
+        let key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
+        let words = Self.block(counter: counter, key: key)
+        let bits = UInt64(words[0]) << 32 | UInt64(words[1])
+        return (Double(bits >> 12) + 0.5) * 0x1p-52
+    }
+
+    /// Philox4x32 with ten rounds: the 128 random bits of a counter under a key.
+    static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {
+        var (a, b, c, d) = (counter[0], counter[1], counter[2], counter[3])
+        var (key0, key1) = (key[0], key[1])
+        for _ in 0..<10 {
+            let first = UInt64(0xD251_1F53) * UInt64(a)
+            let second = UInt64(0xCD9E_8D57) * UInt64(c)
+            a = UInt32(truncatingIfNeeded: second >> 32) ^ b ^ key0
+            c = UInt32(truncatingIfNeeded: first >> 32) ^ d ^ key1
+            b = UInt32(truncatingIfNeeded: second)
+            d = UInt32(truncatingIfNeeded: first)
+            key0 &+= 0x9E37_79B9
+            key1 &+= 0xBB67_AE85
+        }
+        return SIMD4(a, b, c, d)
+    }
+}

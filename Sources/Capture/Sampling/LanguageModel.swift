@@ -1,0 +1,66 @@
+/// What a sampler needs of a model: logits for token ids.
+public protocol LanguageModel {
+    /// Keys and values of positions that were fed in before.
+    associatedtype Cache
+
+    /// An empty cache with room for `capacity` positions. Errors: memory.
+    func makeCache(capacity: Int) throws -> Cache
+
+    /// Runs the model once.
+    ///
+    /// - Parameters:
+    ///   - ids: the tokens to feed in. Without a cache they are the whole sequence; with one they follow what it holds,
+    ///     and are added to it.
+    ///   - positions: where logits are wanted, ascending, counted from the start of the sequence; each was fed in just
+    ///     now.
+    ///   - tap: sees the attention of each layer; nil costs nothing.
+    /// - Returns: a row of logits for each wanted position, in order.
+    func logits(
+        for ids: [Int32], at positions: [Int], cache: Cache?, tap: (any AttentionTap)?
+    ) throws -> Logits
+}
+
+/// Rows of logits over the vocabulary, unscaled, row-major.
+public struct Logits: Sendable, Equatable {
+    /// Rows: the positions that were asked for, in order.
+    public let rowCount: Int
+    /// Columns: one for each token id.
+    public let vocabularySize: Int
+    /// The logits, [row][token].
+    public var values: [Float]
+
+    /// Describes rows of logits; `values` holds `rowCount * vocabularySize` numbers.
+    public init(rowCount: Int, vocabularySize: Int, values: [Float]) {
+        self.rowCount = rowCount
+        self.vocabularySize = vocabularySize
+        self.values = values
+    }
+
+    /// Checks what a model returned before rows of it are read.
+    func check(rowCount wanted: Int) throws(SamplingError) {
+        guard rowCount == wanted, values.count == rowCount * vocabularySize, wanted == 0 || vocabularySize > 0 else {
+            throw .wrongShape(
+                "\(rowCount) rows of \(vocabularySize), \(values.count) numbers in all, instead of \(wanted) rows")
+        }
+    }
+
+    /// Lends one row.
+    func withRow<Result, Failure: Error>(
+        _ row: Int, _ body: (LogitRow) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try values.withUnsafeBufferPointer { all throws(Failure) in
+            let slice = all[row * vocabularySize..<(row + 1) * vocabularySize]
+            return try body(LogitRow(values: UnsafeBufferPointer(rebasing: slice)))
+        }
+    }
+
+    /// Classifier-free guidance as LLaDA publishes it: u + (scale + 1)(c - u), in float32, c being these logits and u
+    /// those of the unconditional pass.
+    mutating func guide(awayFrom unconditional: Logits, scale: Double) {
+        let factor = Float(scale + 1)
+        for index in values.indices {
+            let u = unconditional.values[index]
+            values[index] = u + factor * (values[index] - u)
+        }
+    }
+}

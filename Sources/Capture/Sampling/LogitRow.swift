@@ -1,0 +1,70 @@
+import Foundation
+
+/// The logits of one position, lent, and what samplers compute from them.
+struct LogitRow {
+    /// One logit for each token id.
+    let values: UnsafeBufferPointer<Float>
+
+    /// No Gumbel number is larger: -ln(-ln u) is at most 36.74 for u up to 1 - 2^-53.
+    private static let largestNoise = 36.75
+
+    /// The token with the largest logit, the lowest id among equals; nil when the logits hold NaN, or no finite largest.
+    func best() -> Int? {
+        var best = 0
+        var holdsNaN = false
+        for token in values.indices {
+            if values[token] > values[best] { best = token }
+            if values[token].isNaN { holdsNaN = true }
+        }
+        return !holdsNaN && !values.isEmpty && values[best].isFinite ? best : nil
+    }
+
+    /// A sample from softmax(logits / temperature), by the Gumbel-max rule.
+    ///
+    /// LLaDA publishes arg max of exp(l) / (-ln u)^T, with u uniform in (0, 1). The logarithm is monotone, so the same
+    /// token has the largest l - T ln(-ln u) = l + T G, which cannot overflow and is what this computes, in double.
+    /// Equal scores go to the lower id. A token whose logit is too far below to win with the largest noise there is
+    /// draws none; numbers being counter-based, that shifts no other.
+    func sample(
+        best: Int, temperature: Double, random: CounterRandom, stream: CounterRandom.Stream, step: Int, position: Int
+    ) -> Int {
+        func noised(_ token: Int) -> Double {
+            let u = random.uniform(step: step, position: position, token: token, stream: stream)
+            return Double(values[token]) - temperature * log(-log(u))
+        }
+        var winner = best
+        var score = noised(best)
+        for token in values.indices where token != best {
+            guard Double(values[token]) + temperature * Self.largestNoise >= score else { continue }
+            let candidate = noised(token)
+            if candidate > score || (candidate == score && token < winner) {
+                winner = token
+                score = candidate
+            }
+        }
+        return winner
+    }
+
+    /// The probability of a token under softmax(logits), summed in double. `best` is where the largest logit is.
+    func probability(of token: Int, best: Int) -> Double {
+        let top = Double(values[best])
+        var sum = 0.0
+        for logit in values { sum += exp(Double(logit) - top) }
+        return exp(Double(values[token]) - top) / sum
+    }
+
+    /// The same probability, and the entropy of softmax(logits) in nats, ln Z - sum p (l - max), in one pass.
+    func distribution(of token: Int, best: Int) -> (probability: Double, entropy: Double) {
+        let top = Double(values[best])
+        var sum = 0.0
+        var weighted = 0.0
+        for logit in values {
+            let distance = Double(logit) - top
+            let weight = exp(distance)
+            sum += weight
+            // A logit of minus infinity has weight 0, and adds 0 rather than 0 times infinity.
+            if weight > 0 { weighted += weight * distance }
+        }
+        return (exp(Double(values[token]) - top) / sum, max(0, log(sum) - weighted / sum))
+    }
+}

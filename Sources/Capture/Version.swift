@@ -1,0 +1,2 @@
+/// The version of this package, as traces name it.
+public let attntraceVersion = "0.9.0"

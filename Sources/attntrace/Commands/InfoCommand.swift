@@ -1,0 +1,115 @@
+import Analysis
+import ArgumentParser
+import Foundation
+import TraceFormat
+
+/// `attntrace info`: what a trace holds.
+struct InfoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info",
+        abstract: "Show what a trace holds and what made it. Reads no attention.",
+        discussion: "Example: attntrace info a.h5")
+
+    @Flag(help: "Print as JSON.")
+    var json = false
+    @Argument(help: "The trace.")
+    var trace: String
+
+    func run() throws {
+        let trace = try Trace(path: trace)
+        let summaries = try trace.summaries()
+        print(json ? description(trace, summaries).text() : text(trace, summaries))
+    }
+
+    /// `64 steps x 8 layers x 6 heads x 96 x 96`.
+    static func shapeLine(_ trace: Trace) -> String {
+        let plan = trace.plan
+        let keys = plan.queryCount
+        let what = plan.causality == .causal ? "generated tokens" : "steps"
+        return "\(plan.stepCount) \(what) x \(plan.layers.count) layers x \(plan.heads.count) heads x \(keys) x \(keys)"
+    }
+
+    private func fields(_ trace: Trace) -> [(String, String)] {
+        let origin = trace.provenance
+        let plan = trace.plan
+        return [
+            ("format", "\(Schema.format) \(Schema.version)"),
+            ("state", trace.isComplete ? "complete" : "cut short, or still being written"),
+            ("attention", plan.causality.rawValue + (plan.isGuided ? ", with a second pass (guidance)" : "")),
+            ("shape", Self.shapeLine(trace)),
+            ("prompt", "\(plan.promptLength) tokens" + (origin.prompt.isEmpty ? "" : ": \(quoted(origin.prompt))")),
+            ("generated", "\(plan.generatedLength) positions"),
+            ("model", "\(origin.modelName) (\(origin.architecture))"),
+            ("weights", "sha256 \(origin.weightsSHA256)"),
+            ("tokenizer", origin.tokenizerSHA256.isEmpty ? "none" : "sha256 \(origin.tokenizerSHA256)"),
+            ("sampler", "\(origin.sampler) \(origin.samplerParameters)"),
+            ("seed", String(origin.seed)),
+            ("numbers", "\(origin.numericType), \(origin.kernel), \(origin.threads) threads"),
+            ("made by", "\(origin.producer) at \(origin.createdAt)"),
+            ("command", origin.commandLine.isEmpty ? "none" : origin.commandLine),
+        ]
+    }
+
+    /// Text on one line, with what is not to be printed escaped.
+    private func quoted(_ text: String) -> String {
+        let escaped = text.unicodeScalars.map { scalar -> String in
+            scalar.properties.generalCategory == .control || scalar == "\"" || scalar == "\\"
+                ? scalar.escaped(asASCII: false) : String(scalar)
+        }
+        return "\"" + escaped.joined() + "\""
+    }
+
+    private func text(_ trace: Trace, _ summaries: [DatasetSummary]) -> String {
+        var lines = [trace.path]
+        lines += fields(trace).map { name, value in
+            "  " + name.padding(toLength: 11, withPad: " ", startingAt: 0) + value
+        }
+        let table = Table(
+            name: "datasets",
+            columns: [
+                Column("dataset", .text), Column("axes", .text), Column("shape", .text), Column("type", .text),
+                Column("plain", .text), Column("stored", .text),
+            ],
+            rows: summaries.map { summary in
+                [
+                    .text(summary.path), .text(summary.dimensions.map(\.rawValue).joined(separator: ", ")),
+                    .text(summary.shape.map(String.init).joined(separator: " x ")), .text(summary.type.rawValue),
+                    .text(ByteCount.text(summary.plainBytes)), .text(ByteCount.text(summary.storedBytes)),
+                ]
+            })
+        return (lines + ["", table.text()]).joined(separator: "\n")
+    }
+
+    private func description(_ trace: Trace, _ summaries: [DatasetSummary]) -> JSONValue {
+        let origin = trace.provenance
+        let plan = trace.plan
+        return .object([
+            ("trace", .text(trace.path)), ("format", .text(Schema.format)), ("format_version", .text(Schema.version)),
+            ("is_complete", .flag(trace.isComplete)), ("committed_steps", .integer(trace.committedSteps)),
+            ("causality", .text(plan.causality.rawValue)), ("is_guided", .flag(plan.isGuided)),
+            ("prompt_length", .integer(plan.promptLength)), ("generated_length", .integer(plan.generatedLength)),
+            ("layers", .array(plan.layers.map(JSONValue.integer))), ("heads", .array(plan.heads.map(JSONValue.integer))),
+            ("signals", .array(plan.signals.map(\.rawValue).sorted().map(JSONValue.text))),
+            ("prompt", .text(origin.prompt)), ("model_name", .text(origin.modelName)),
+            ("architecture", .text(origin.architecture)), ("weights_sha256", .text(origin.weightsSHA256)),
+            ("tokenizer_sha256", .text(origin.tokenizerSHA256)), ("sampler", .text(origin.sampler)),
+            ("sampler_parameters", .text(origin.samplerParameters)), ("seed", .text(String(origin.seed))),
+            ("numeric_type", .text(origin.numericType)), ("kernel", .text(origin.kernel)),
+            ("threads", .integer(origin.threads)), ("producer", .text(origin.producer)),
+            ("created_at", .text(origin.createdAt)), ("command_line", .text(origin.commandLine)),
+            (
+                "datasets",
+                .array(
+                    summaries.map { summary in
+                        .object([
+                            ("path", .text(summary.path)), ("unit", .text(summary.unit)),
+                            ("dimensions", .array(summary.dimensions.map { .text($0.rawValue) })),
+                            ("shape", .array(summary.shape.map(JSONValue.integer))),
+                            ("type", .text(summary.type.rawValue)), ("plain_bytes", .integer(summary.plainBytes)),
+                            ("stored_bytes", .integer(summary.storedBytes)), ("meaning", .text(summary.meaning)),
+                        ])
+                    })
+            ),
+        ])
+    }
+}

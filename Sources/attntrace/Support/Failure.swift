@@ -1,0 +1,90 @@
+import Analysis
+import ArgumentParser
+import Capture
+import Foundation
+import Tokenizer
+import TraceFormat
+
+/// How a failure leaves the program: one line on stderr, and an exit code that says whose turn it is.
+enum Failure {
+    /// The data is bad, or the answer is no.
+    static let badData: Int32 = 1
+    /// The command line cannot be right.
+    static let usage: Int32 = 2
+    /// The operating system refused.
+    static let system: Int32 = 3
+
+    /// Ends the program with the line and the code of an error.
+    static func exit(with error: any Error, from root: ParsableCommand.Type) -> Never {
+        if let code = code(of: error) {
+            Terminal.error("attntrace: \(error)")
+            Foundation.exit(code)
+        }
+        let code = root.exitCode(for: error)
+        guard code != .success else {
+            // --help and --version come this way.
+            print(root.fullMessage(for: error))
+            Foundation.exit(0)
+        }
+        if error is ExitCode { Foundation.exit(code.rawValue) }
+        Terminal.error(root.fullMessage(for: error))
+        Foundation.exit(code == .validationFailure ? usage : system)
+    }
+
+    /// The exit code of an error of ours; nil for those of the argument parser.
+    static func code(of error: any Error) -> Int32? {
+        switch error {
+        case let error as TraceError: code(of: error)
+        case let error as HDF5Error: error.errno == 0 ? badData : system
+        case let error as CaptureError: if case .diskTooSmall = error { system } else { usage }
+        case let error as SamplingError: code(of: error)
+        case let error as ModelError: code(of: error)
+        case let error as TokenizerError: error.code == .unreadable ? system : badData
+        case let error as AnalysisError: code(of: error)
+        case is UsageError: usage
+        case is CocoaError: system
+        default: nil
+        }
+    }
+
+    private static func code(of error: TraceError) -> Int32 {
+        switch error {
+        case .notATrace, .unsupportedVersion, .damaged, .notRecorded: badData
+        case .outOfRange, .alreadyExists, .misuse: usage
+        case .notFound, .system: system
+        }
+    }
+
+    private static func code(of error: SamplingError) -> Int32 {
+        switch error {
+        case .badOption, .unevenBlocks, .unevenSteps, .emptyPrompt: usage
+        case .notFinite, .wrongShape: badData
+        }
+    }
+
+    private static func code(of error: ModelError) -> Int32 {
+        switch error.code {
+        case .unreadable, .resources: system
+        case .misuse: usage
+        case .malformed, .missing, .invalid, .unsupported, .notFinite: badData
+        }
+    }
+
+    private static func code(of error: AnalysisError) -> Int32 {
+        switch error {
+        case .receivedNotRecorded, .answerRowsNotRecorded, .noSteps, .stepsOutOfOrder, .shapeMismatch: badData
+        case .windowNeedsCausalTrace, .noSuchLayer, .noSuchHead, .unknownRule, .unknownUnit, .unknownScope,
+            .badParameter:
+            usage
+        }
+    }
+}
+
+/// What is wrong with the command line, beyond what the argument parser sees.
+struct UsageError: Error, CustomStringConvertible {
+    let description: String
+
+    init(_ description: String) {
+        self.description = description
+    }
+}

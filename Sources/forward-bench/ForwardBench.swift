@@ -1,0 +1,69 @@
+import Capture
+import Foundation
+
+/// Times forward passes for Benchmarks/forward/run.py, which runs PyTorch in turn with it.
+///
+///     forward-bench MODEL_DIRECTORY THREADS LENGTH [INSTRUCTION_SET]
+///
+/// Prints a line of JSON about itself; then, for each line `go N` on standard input, runs N passes with the attention of
+/// every layer handed out and prints their seconds as a JSON list; `step N` does the same for N tokens, one at a time,
+/// through a key-value cache.
+@main
+struct ForwardBench {
+    /// Looks at one number of each layer, so that nothing can be left out.
+    final class Glance: AttentionTap {
+        var sum: Float = 0
+        func wants(layer: Int) -> Bool { true }
+        func absorb(_ attention: LayerAttention) { sum += attention.weights[attention.weights.count - 1] }
+    }
+
+    static func main() throws {
+        let arguments = CommandLine.arguments
+        guard arguments.count >= 4, let threads = Int(arguments[2]), let length = Int(arguments[3]) else {
+            FileHandle.standardError.write(Data("usage: forward-bench MODEL_DIRECTORY THREADS LENGTH [SET]\n".utf8))
+            exit(2)
+        }
+        var kernels = KernelSet.best
+        if arguments.count > 4 {
+            guard let set = KernelSet.InstructionSet(rawValue: arguments[4]), let chosen = KernelSet(set) else {
+                FileHandle.standardError.write(Data("forward-bench: no \(arguments[4]) here\n".utf8))
+                exit(2)
+            }
+            kernels = chosen
+        }
+        let configuration = try ModelConfiguration(directory: arguments[1])
+        let clock = ContinuousClock()
+        let begin = clock.now
+        let model = try Transformer(
+            configuration: configuration, checkpoint: Checkpoint(directory: arguments[1]), threads: threads,
+            kernels: kernels)
+        let load = seconds(clock.now - begin)
+        let ids = (0..<length).map { Int32(($0 * 7919 + 13) % configuration.vocabularySize) }
+        say("{\"kernel\": \"\(kernels.name)\", \"load_seconds\": \(load)}")
+        let tap = Glance()
+        while let line = readLine() {
+            let words = line.split(separator: " ")
+            guard words.count == 2, let passes = Int(words[1]) else { break }
+            var times: [Double] = []
+            let cache = try words[0] == "step" ? model.makeCache(capacity: passes) : nil
+            for pass in 0..<passes {
+                let begin = clock.now
+                let logits =
+                    try cache == nil
+                    ? model.forward(ids, logitsFor: .all, tap: tap)
+                    : model.forward([ids[pass % length]], cache: cache, logitsFor: .last, tap: tap)
+                times.append(seconds(clock.now - begin))
+                tap.sum += logits.values[0]
+            }
+            say("\(times)")
+        }
+        if tap.sum.isNaN { exit(1) }
+    }
+
+    /// Writes a line at once: the other side waits for it.
+    private static func say(_ line: String) { FileHandle.standardOutput.write(Data((line + "\n").utf8)) }
+
+    private static func seconds(_ duration: Duration) -> Double {
+        Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+    }
+}
