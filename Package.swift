@@ -44,6 +44,10 @@ let package = Package(
             ],
             exclude: ["README.md"], swiftSettings: strict),
 
+        // For Benchmarks/: what is timed from inside.
+        .executableTarget(name: "forward-bench", dependencies: ["Capture"], swiftSettings: strict),
+        .executableTarget(name: "capture-bench", dependencies: ["Capture"], swiftSettings: strict),
+
         .testTarget(name: "TraceFormatTests", dependencies: ["TraceFormat"], swiftSettings: strict),
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer"], swiftSettings: strict),
         .testTarget(name: "CaptureTests", dependencies: ["Capture"], swiftSettings: strict),

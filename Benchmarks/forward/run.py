@@ -3,13 +3,15 @@
 The PyTorch side is what transformers' eager attention does, written plainly (matmul, softmax in
 float32, matmul; the only way there to get the maps). Both sides read the same checkpoint and
 take turns, round by round, so that whatever else the machine does hits both; a round's time is
-the fastest of its passes. Prints a table, or with --json one JSON object.
+the fastest of its passes. On a busy machine PyTorch's threads wait for each other at every
+operation, and two threads of it say little: measure one thread's processor time (--cpu) there. Prints a table, or with --json one JSON object.
 
     python Benchmarks/forward/run.py --binary .build/release/forward-bench
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -97,13 +99,15 @@ class Eager:
         return F.linear(F.rms_norm(x, x.shape[-1:], self.norm, 1e-5), self.head), maps
 
 
-def measure(binary: str, s: dict, threads: int, rounds: int, causal: bool, extra: list):
+def measure(binary: str, s: dict, threads: int, rounds: int, causal: bool, extra: list, cpu: bool):
+    now = time.process_time if cpu else time.perf_counter
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         eager = Eager(folder, s, *write_model(folder, s, causal), causal)
         command = [binary, name, str(threads), str(s["length"]), *extra]
-        ours = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        ours = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "FORWARD_BENCH_CLOCK": "cpu" if cpu else "wall"})
         about = json.loads(ours.stdout.readline())
         ids = torch.tensor([(i * 7919 + 13) % s["vocabulary"] for i in range(s["length"])])
         eager(ids)
@@ -114,9 +118,9 @@ def measure(binary: str, s: dict, threads: int, rounds: int, causal: bool, extra
             a.append(min(json.loads(ours.stdout.readline())))
             times = []
             for _ in range(s["passes"]):
-                begin = time.perf_counter()
+                begin = now()
                 eager(ids)
-                times.append(time.perf_counter() - begin)
+                times.append(now() - begin)
             b.append(min(times))
             time.sleep(0.02)  # PyTorch's threads spin for a while
         ours.stdin.close()
@@ -135,12 +139,14 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--kernels", help="portable, avx2 or avx512 instead of the best")
+    parser.add_argument(
+        "--cpu", action="store_true", help="processor time instead of time; with --threads 1, for a busy machine")
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     rows = []
     for name, shape in (("embedded", EMBEDDED), ("100M", HUNDRED_M)):
         for causal in (False, True):
-            row = measure(a.binary, shape, a.threads, a.rounds, causal, [a.kernels] if a.kernels else [])
+            row = measure(a.binary, shape, a.threads, a.rounds, causal, [a.kernels] if a.kernels else [], a.cpu)
             rows.append({"model": name, **row})
             if not a.json:
                 if len(rows) == 1:

@@ -139,8 +139,8 @@ public final class Capture {
             layerCount: configuration.layerCount, predictionOffset: configuration.predictionOffset,
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
             samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: "float32",
-            kernel: transformer.kernels.name, threads: transformer.pool.threadCount, producer: attntraceVersion,
-            commandLine: commandLine, createdAt: Date().formatted(.iso8601), prompt: prompt.text)
+            kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
+            producer: "attntrace \(attntraceVersion)", commandLine: commandLine, createdAt: Date().formatted(.iso8601), prompt: prompt.text)
     }
 
     private static func tokenizerPath(of directory: String) -> String {

@@ -90,7 +90,7 @@ struct CaptureCommand: ParsableCommand {
         defer { line.clear() }
         let generation = try capture.run(
             prompt: prompt, sampler: sampler, recording: recording, to: output, overwrite: force,
-            commandLine: CommandLine.arguments.joined(separator: " ")
+            commandLine: ShellText.quoted(["attntrace"] + CommandLine.arguments.dropFirst())
         ) { line.show($0) }
         line.clear()
         try report(generation, capture: capture, seconds: (ContinuousClock.now - start) / .seconds(1))

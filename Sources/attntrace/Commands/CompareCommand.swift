@@ -11,20 +11,31 @@ struct CompareCommand: ParsableCommand {
             A causal model's running sums cannot move much whatever the model does, so they are never set against a \
             diffusion model's.
 
-            Example: attntrace compare mdm.h5 ar.h5
+            Examples:
+              attntrace compare mdm.h5 ar.h5
+              attntrace compare mdm.h5 ar.h5 --by-layer --format csv --output layers.csv
             """)
 
     @OptionGroup var rule: RuleOptions
     @OptionGroup var result: TableOutput
     @Option(help: "Answer rows of a window.")
     var windowRows = 16
+    @Flag(help: "A row a layer.")
+    var byLayer = false
     @Argument(help: "The traces.")
     var traces: [String]
 
     func run() throws {
+        let traces = try traces.map { try Trace(path: $0) }
+        if byLayer {
+            let contrast = try LayerContrast(
+                of: traces, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet, heads: rule.headSet,
+                window: windowRows)
+            return try result.write(contrast.table) { contrast.json }
+        }
         let contrast = try Contrast(
-            of: traces.map { try Trace(path: $0) }, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet,
-            heads: rule.headSet, window: windowRows)
+            of: traces, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet, heads: rule.headSet,
+            window: windowRows)
         try result.write(result.chosen == .csv ? contrast.table : contrast.comparison) { contrast.json }
     }
 }

@@ -34,20 +34,20 @@ enum Failure {
     /// The exit code of an error of ours; nil for those of the argument parser.
     static func code(of error: any Error) -> Int32? {
         switch error {
-        case let error as TraceError: code(of: error)
+        case let error as TraceError: traceCode(error)
         case let error as HDF5Error: error.errno == 0 ? badData : system
         case let error as CaptureError: if case .diskTooSmall = error { system } else { usage }
-        case let error as SamplingError: code(of: error)
-        case let error as ModelError: code(of: error)
+        case let error as SamplingError: samplingCode(error)
+        case let error as ModelError: modelCode(error)
         case let error as TokenizerError: error.code == .unreadable ? system : badData
-        case let error as AnalysisError: code(of: error)
+        case let error as AnalysisError: analysisCode(error)
         case is UsageError: usage
         case is CocoaError: system
         default: nil
         }
     }
 
-    private static func code(of error: TraceError) -> Int32 {
+    private static func traceCode(_ error: TraceError) -> Int32 {
         switch error {
         case .notATrace, .unsupportedVersion, .damaged, .notRecorded: badData
         case .outOfRange, .alreadyExists, .misuse: usage
@@ -55,14 +55,14 @@ enum Failure {
         }
     }
 
-    private static func code(of error: SamplingError) -> Int32 {
+    private static func samplingCode(_ error: SamplingError) -> Int32 {
         switch error {
         case .badOption, .unevenBlocks, .unevenSteps, .emptyPrompt: usage
         case .notFinite, .wrongShape: badData
         }
     }
 
-    private static func code(of error: ModelError) -> Int32 {
+    private static func modelCode(_ error: ModelError) -> Int32 {
         switch error.code {
         case .unreadable, .resources: system
         case .misuse: usage
@@ -70,7 +70,7 @@ enum Failure {
         }
     }
 
-    private static func code(of error: AnalysisError) -> Int32 {
+    private static func analysisCode(_ error: AnalysisError) -> Int32 {
         switch error {
         case .receivedNotRecorded, .answerRowsNotRecorded, .noSteps, .stepsOutOfOrder, .shapeMismatch: badData
         case .windowNeedsCausalTrace, .noSuchLayer, .noSuchHead, .unknownRule, .unknownUnit, .unknownScope,

@@ -1,0 +1,88 @@
+"""Every figure that the project claims, measured against its peers in one run: `make bench`.
+
+Writes out/bench.json, a list of rows: name, ours, theirs, unit, ratio. A ratio above 1 is in our favour. Nothing else
+should run on the machine meanwhile.
+"""
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+root = Path(__file__).resolve().parent.parent
+bin_folder = Path(os.environ["ATTNTRACE"]).resolve().parent
+sys.path.insert(0, str(root / "Benchmarks" / "forward"))
+rows = []
+
+
+def row(name, ours, theirs, unit, note=""):
+    rows.append(
+        {"name": name, "ours": ours, "theirs": theirs, "unit": unit, "ratio": theirs / ours if theirs else None, "note": note}
+    )
+    ratio = f"{theirs / ours:6.2f} x" if theirs else ""
+    peer = f"{theirs:10.4g}" if theirs else " " * 10
+    print(f"{name:66} {ours:10.4g} {peer} {unit:6} {ratio} {note}", flush=True)
+
+
+def forward():
+    """A forward pass with every map handed out, against PyTorch eager with the maps returned."""
+    command = [sys.executable, root / "Benchmarks/forward/run.py", "--binary", bin_folder / "forward-bench", "--json"]
+    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    for r in report["rows"]:
+        kind = "causal" if r["causal"] else "bidirectional"
+        row(
+            f"forward with maps, {r['model']}, {kind}, {r['length']} tokens, {r['threads']} threads",
+            r["attntrace"]["median_ms"], r["pytorch"]["median_ms"], "ms", f"PyTorch {report['torch']} eager, float32",
+        )
+
+
+def capture(model, name, prompt, generated, rounds, steps=None):
+    """Generation recorded, against the same generation without recording. Ours is the recorded one, so 1 is free."""
+    command = [bin_folder / "capture-bench", model, str(prompt), str(generated), str(rounds)]
+    command += [str(steps)] if steps else []
+    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    plain = statistics.median(report["seconds"]["none"])
+    for kind in ("received", "maps"):
+        row(
+            f"capture with {kind}, {name}, {prompt} + {generated} tokens",
+            statistics.median(report["seconds"][kind]), plain, "s",
+            f"theirs: not recorded; trace {report['bytes'][kind] / 1e6:.1f} MB",
+        )
+
+
+def demo():
+    """`make demo` in a fresh clone. The packages of Debian and the download of PyPI's are there already."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["git", "clone", "-q", root, f"{folder}/clone"], check=True)
+        import time
+
+        begin = time.monotonic()
+        subprocess.run(["make", "-C", f"{folder}/clone", "demo"], check=True, capture_output=True)
+        row("make demo from a clean clone", time.monotonic() - begin, 300, "s", "theirs: the aim")
+
+
+def main():
+    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors")
+    print(f"{'':66} {'ours':>10} {'theirs':>10}")
+    forward()
+    for model in ("tiny-mdm", "tiny-ar"):
+        capture(root / "models" / model, model, 32, 96, 5)
+    from run import HUNDRED_M, write_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_model(Path(folder), HUNDRED_M, causal=False)
+        capture(folder, "100M random", 64, 192, 3, steps=8)
+    if "--demo" in sys.argv[1:]:
+        demo()
+    out = root / "out"
+    out.mkdir(exist_ok=True)
+    (out / "bench.json").write_text(json.dumps(rows, indent=1) + "\n")
+    print(f"written to {out.name}/bench.json")
+
+
+if __name__ == "__main__":
+    main()

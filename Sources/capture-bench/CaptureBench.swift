@@ -1,0 +1,63 @@
+import Capture
+import Foundation
+import TraceFormat
+
+/// Times whole generations for Benchmarks/bench.py: without recording, with received sums, with maps.
+///
+///     capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]
+///
+/// Each round runs the three one after the other, so that whatever else the machine does hits all. Prints one line of
+/// JSON: the seconds of each, and the bytes of the traces.
+@main
+struct CaptureBench {
+    static func main() throws {
+        let arguments = CommandLine.arguments
+        let numbers = arguments.dropFirst(2).compactMap { Int($0) }
+        guard numbers.count >= 3, numbers.count == arguments.count - 2 else {
+            FileHandle.standardError.write(
+                Data("usage: capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]\n".utf8))
+            exit(2)
+        }
+        let capture = try Capture(model: arguments[1])
+        let vocabulary = capture.configuration.vocabularySize
+        let prompt = Prompt.tokens((0..<numbers[0]).map { Int32(3 + ($0 * 7919) % (vocabulary - 3)) })
+        let sampler: Sampler =
+            capture.configuration.visibility == .causal
+            ? .autoregressive(maxNewTokens: numbers[1], eosTokenIDs: [])
+            : .llada(steps: numbers.count > 3 ? numbers[3] : numbers[1], genLength: numbers[1], blockLength: numbers[1])
+        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("capture-bench-\(getpid())")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        let path = folder.appendingPathComponent("trace.h5").path
+
+        var seconds: [String: [Double]] = [:]
+        var bytes: [String: Int] = [:]
+        func time(_ name: String, _ body: () throws -> Void) rethrows {
+            let start = ContinuousClock.now
+            try body()
+            seconds[name, default: []].append((ContinuousClock.now - start) / .seconds(1))
+        }
+        // The weights' digest is made once a process; it is not what is measured.
+        _ = try capture.run(
+            prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path, overwrite: true)
+        for _ in 0..<numbers[2] {
+            try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
+            for (name, signals) in [("received", [.received]), ("maps", [.received, .rows, .maps])] as [(String, Set<Signal>)] {
+                try time(name) {
+                    _ = try capture.run(
+                        prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: signals), to: path,
+                        overwrite: true)
+                }
+                let attributes = try FileManager.default.attributesOfItem(atPath: path)
+                bytes[name] = (attributes[.size] as? Int) ?? 0
+            }
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        struct Report: Encodable {
+            let seconds: [String: [Double]]
+            let bytes: [String: Int]
+        }
+        print(String(decoding: try encoder.encode(Report(seconds: seconds, bytes: bytes)), as: UTF8.self))
+    }
+}

@@ -1,0 +1,211 @@
+import Foundation
+import TraceFormat
+import Testing
+
+@testable import Capture
+
+/// Keeps what a sampler reports.
+final class LogObserver: GenerationObserver {
+    private(set) var inputs: [StepInput] = []
+    private(set) var results: [StepResult] = []
+    private(set) var passes: [Pass] = []
+
+    func stepWillBegin(_ step: StepInput) { inputs.append(step) }
+    func tap(for pass: Pass) -> (any AttentionTap)? {
+        passes.append(pass)
+        return nil
+    }
+    func stepDidEnd(_ result: StepResult) { results.append(result) }
+}
+
+/// Whether numbers agree to the fixtures' nine digits and float32's seven; nil stands for NaN.
+func agree(_ found: [Float], _ expected: [Double?]) -> Bool {
+    found.count == expected.count
+        && zip(found, expected).allSatisfy { found, expected in
+            guard let expected else { return found.isNaN }
+            return abs(Double(found) - expected) <= 2e-7 * abs(expected) + 1e-9
+        }
+}
+
+private func check(_ generation: Generation, _ log: LogObserver, against expected: SamplingFixtures.Expected) {
+    #expect(generation.finalIDs == expected.finalIDs)
+    #expect(generation.unmaskStep == expected.unmaskStep)
+    #expect(generation.unmaskOrder == expected.unmaskOrder)
+    #expect(generation.stepCount == expected.steps.count)
+    #expect(log.inputs.map(\.index) == Array(expected.steps.indices))
+    for (index, step) in expected.steps.enumerated() {
+        #expect(log.inputs[index].tokens == step.fed)
+        #expect(log.inputs[index].block == step.block)
+        let result = log.results[index]
+        #expect(result.predictedIDs == step.predictedIDs, "step \(index)")
+        #expect(agree(result.confidence, step.confidence), "step \(index)")
+        #expect(agree(result.transferScore, step.transferScore), "step \(index)")
+        #expect(agree(result.predictionEntropy, step.predictionEntropy), "step \(index)")
+    }
+}
+
+@Suite struct LLaDASamplerTests {
+    @Test(arguments: SamplingFixtures.all.diffusion)
+    func agreesWithTheOtherImplementation(_ fixture: SamplingFixtures.Case<LLaDASampler>) throws {
+        let log = LogObserver()
+        let maskID = Int32(fixture.model.vocabulary - 1)
+        let generation = try fixture.sampler.generate(
+            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: log)
+        check(generation, log, against: fixture.expected)
+        #expect(log.passes.filter { $0 == .conditional }.count == fixture.sampler.steps)
+        #expect(
+            log.passes.filter { $0 == .unconditional }.count == (fixture.sampler.isGuided ? fixture.sampler.steps : 0))
+        for (input, result) in zip(log.inputs, log.results) {
+            #expect(input.candidates == input.tokens.indices.filter { !result.transferScore[$0].isNaN })
+            #expect(input.isMasked == input.tokens.map { $0 == maskID })
+            #expect(input.queries == 0..<input.tokens.count)
+        }
+    }
+
+    @Test(arguments: SamplingFixtures.all.diffusion)
+    func givesTheSameWithoutAnObserver(_ fixture: SamplingFixtures.Case<LLaDASampler>) throws {
+        let model = HashModel(fixture.model)
+        let maskID = Int32(fixture.model.vocabulary - 1)
+        let generation = try fixture.sampler.generate(from: fixture.prompt, with: model, maskID: maskID)
+        #expect(generation.finalIDs == fixture.expected.finalIDs)
+        #expect(generation.unmaskOrder == fixture.expected.unmaskOrder)
+        // And asks only for rows that it may write.
+        let perStep = fixture.sampler.isGuided ? 2 : 1
+        let steps = fixture.sampler.steps / (fixture.sampler.genLength / fixture.sampler.blockLength)
+        for (call, asked) in model.asked.enumerated() {
+            let end = fixture.prompt.count + (call / perStep / steps + 1) * fixture.sampler.blockLength
+            #expect(asked.allSatisfy { $0 < end })
+        }
+    }
+
+    @Test func guidanceHidesThePrompt() throws {
+        let model = HashModel(HashModel.Options(vocabulary: 24))
+        _ = try LLaDASampler(steps: 2, genLength: 2, blockLength: 2, cfgScale: 1).generate(
+            from: [3, 1], with: model, maskID: 23)
+        #expect(model.fed[0] == [3, 1, 23, 23])
+        #expect(model.fed[1] == [23, 23, 23, 23])
+        #expect(model.fed[3].prefix(2) == [23, 23])
+        #expect(model.fed[3].suffix(2) == model.fed[2].suffix(2))
+    }
+
+    @Test func quotasShareOutTheBlock() {
+        #expect((0..<3).map { LLaDASampler.quota(masked: 8, steps: 3, step: $0) } == [3, 3, 2])
+        #expect((0..<5).map { LLaDASampler.quota(masked: 3, steps: 5, step: $0) } == [1, 1, 1, 0, 0])
+    }
+
+    @Test func errorsNameTheOptions() {
+        func message(_ sampler: LLaDASampler) -> String {
+            do {
+                try sampler.validate()
+                return ""
+            } catch { return error.description }
+        }
+        #expect(message(LLaDASampler()) == "")
+        #expect(
+            message(LLaDASampler(genLength: 100, blockLength: 32))
+                == "gen_length (100) must be a multiple of block_length (32)")
+        #expect(
+            message(LLaDASampler(steps: 6, genLength: 128, blockLength: 32))
+                == "steps (6) must be a multiple of the number of blocks, gen_length / block_length (4)")
+        #expect(message(LLaDASampler(steps: 0)).hasPrefix("steps must be at least 1"))
+        #expect(message(LLaDASampler(temperature: -1)).hasPrefix("temperature must be"))
+        #expect(message(LLaDASampler(temperature: .nan)).hasPrefix("temperature must be"))
+        #expect(message(LLaDASampler(cfgScale: .infinity)).hasPrefix("cfg_scale must be"))
+    }
+
+    @Test func refusesLogitsThatAreNotNumbers() {
+        let model = BrokenModel(value: .nan)
+        #expect(throws: SamplingError.notFinite(step: 0, position: 1)) {
+            try LLaDASampler(steps: 1, genLength: 1, blockLength: 1).generate(from: [0], with: model, maskID: 1)
+        }
+        #expect(throws: SamplingError.notFinite(step: 0, position: 1)) {
+            try AutoregressiveSampler(maxNewTokens: 1).generate(from: [0], with: model)
+        }
+    }
+
+    @Test func optionsHaveTheirPublishedNames() throws {
+        #expect(
+            try Sampler.llada(steps: 4, genLength: 8, blockLength: 4, temperature: 0.5, cfgScale: 1).parameters()
+                == #"{"block_length":4,"cfg_scale":1,"gen_length":8,"remasking":"low_confidence","seed":0,"#
+                + #""steps":4,"temperature":0.5}"#)
+        #expect(
+            try Sampler.autoregressive(maxNewTokens: 3, seed: .max, eosTokenIDs: [2]).parameters()
+                == #"{"eos_token_ids":[2],"max_new_tokens":3,"seed":18446744073709551615,"temperature":0}"#)
+    }
+}
+
+@Suite struct AutoregressiveSamplerTests {
+    @Test(arguments: SamplingFixtures.all.autoregressive)
+    func agreesWithTheOtherImplementation(_ fixture: SamplingFixtures.Case<AutoregressiveSampler>) throws {
+        let log = LogObserver()
+        let model = HashModel(fixture.model)
+        let generation = try fixture.sampler.generate(from: fixture.prompt, with: model, observer: log)
+        check(generation, log, against: fixture.expected)
+        // The prompt once, then one token at a time.
+        #expect(model.fed.map(\.count) == [fixture.prompt.count] + model.fed.dropFirst().map { _ in 1 })
+        for (index, input) in log.inputs.enumerated() {
+            #expect(input.candidates == [fixture.prompt.count + index])
+            #expect(input.queries.upperBound == fixture.prompt.count + index)
+            #expect(log.results[index].transfers.map(\.position) == input.candidates)
+        }
+    }
+
+    @Test func needsAPrompt() {
+        #expect(throws: SamplingError.emptyPrompt) {
+            try AutoregressiveSampler().generate(from: [], with: HashModel(HashModel.Options(vocabulary: 3)))
+        }
+    }
+}
+
+@Suite struct LogitRowTests {
+    @Test func samplesFollowTheSoftmax() {
+        // Temperature 2 over logits 0, 2, 4 and one that is out of reach: weights 1, e, e^2.
+        let logits: [Float] = [0, 2, 4, -400]
+        var counts = [0, 0, 0, 0]
+        let random = CounterRandom(seed: 8)
+        logits.withUnsafeBufferPointer { values in
+            for step in 0..<20000 {
+                let token = LogitRow(values: values).sample(
+                    best: 2, temperature: 2, random: random, stream: .gumbel, step: step, position: 0)
+                counts[token] += 1
+            }
+        }
+        let total = 1 + exp(1.0) + exp(2.0)
+        for (token, share) in [1 / total, exp(1.0) / total, exp(2.0) / total].enumerated() {
+            #expect(abs(Double(counts[token]) / 20000 - share) < 0.015)
+        }
+        #expect(counts[3] == 0)
+    }
+
+    @Test func distributionIsThatOfTheSoftmax() {
+        let logits: [Float] = [1, 3, -.infinity, 2]
+        logits.withUnsafeBufferPointer { values in
+            let row = LogitRow(values: values)
+            #expect(row.best() == 1)
+            let weights = [exp(-2.0), 1, 0, exp(-1.0)]
+            let p = weights.map { $0 / weights.reduce(0, +) }
+            let found = row.distribution(of: 3, best: 1)
+            #expect(abs(found.probability - p[3]) < 1e-15)
+            #expect(abs(found.entropy + p.filter { $0 > 0 }.reduce(0) { $0 + $1 * log($1) }) < 1e-15)
+            #expect(row.probability(of: 3, best: 1) == found.probability)
+        }
+    }
+
+    @Test func findsTheFirstOfEquals() {
+        for (logits, best) in [([2, 5, 5], 1), ([-.infinity, -.infinity], nil), ([1, .nan], nil), ([], nil)]
+            as [([Float], Int?)]
+        {
+            logits.withUnsafeBufferPointer { #expect(LogitRow(values: $0).best() == best) }
+        }
+    }
+}
+
+/// A model whose logits are all one number.
+private struct BrokenModel: LanguageModel {
+    let value: Float
+    func makeCache(capacity: Int) -> [Int] { [] }
+    func logits(for ids: [Int32], at positions: [Int], cache: [Int]?, tap: (any AttentionTap)?) -> Logits {
+        Logits(
+            rowCount: positions.count, vocabularySize: 2, values: Array(repeating: value, count: 2 * positions.count))
+    }
+}

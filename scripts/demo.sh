@@ -1,0 +1,62 @@
+#!/bin/sh
+# The main job, start to end: capture both embedded models on one prompt, see where their sinks float, open a file in
+# Python. Leaves everything in out/demo/. Run by `make demo`, which sets ATTNTRACE and PYTHON.
+set -eu
+cd "$(dirname "$0")/.."
+attntrace=${ATTNTRACE:?run make demo}
+python=${PYTHON:?run make demo}
+out=out/demo
+prompt="${DEMO_PROMPT:-And the LORD said unto the people, Hear my words, and keep my commandments,}"
+
+say() {
+    printf '\n== %s\n' "$1"
+}
+
+rm -rf $out
+mkdir -p $out
+
+say "1. Capture: masked diffusion (tiny-mdm) and its autoregressive twin (tiny-ar), the same prompt, every map"
+"$attntrace" capture --model tiny-mdm --prompt "$prompt" --gen-length 64 --block-length 32 --output $out/mdm.h5
+"$attntrace" capture --model tiny-ar --prompt "$prompt" --max-new-tokens 64 --output $out/ar.h5
+
+say "2. What the files hold"
+"$attntrace" info $out/mdm.h5
+echo
+"$attntrace" info $out/ar.h5
+
+say "3. Sinks: a key is one where its received sum is above the mean of the others + 3 (Rulli et al.), per head"
+"$attntrace" sinks $out/mdm.h5 --table summary
+echo
+"$attntrace" sinks $out/ar.h5 --table summary
+"$attntrace" sinks $out/mdm.h5 --format csv --output $out/mdm-sinks.csv
+"$attntrace" sinks $out/ar.h5 --format csv --output $out/ar-sinks.csv
+
+say "4. Trajectories: sinks that dwell, hop, appear and die (tiny-mdm; the first rows)"
+"$attntrace" trajectories $out/mdm.h5 --rows 12
+for table in presences trajectories hops paths; do
+    "$attntrace" trajectories $out/mdm.h5 --table $table --format csv --output $out/mdm-$table.csv
+    "$attntrace" trajectories $out/ar.h5 --table $table --format csv --output $out/ar-$table.csv
+done
+
+say "5. The contrast, on like rows: the rows that scored each token, and windows of 16 of them"
+"$attntrace" compare $out/mdm.h5 $out/ar.h5
+"$attntrace" compare $out/mdm.h5 $out/ar.h5 --json --output $out/contrast.json
+
+say "6. The same by layer, and the first token's share of attention against uniform"
+"$attntrace" compare $out/mdm.h5 $out/ar.h5 --by-layer --rows 0
+
+say "7. Drift: position across, step down, the shade what a position receives, sinks marked"
+for layer in 1 4; do
+    "$attntrace" trajectories $out/mdm.h5 --plot --layer $layer --height 24 | tee $out/mdm-layer-$layer.txt
+    "$attntrace" trajectories $out/ar.h5 --plot --layer $layer --height 24 | tee $out/ar-layer-$layer.txt
+done
+
+say "8. The same file in Python"
+"$python" scripts/demo_read.py $out/mdm.h5
+
+say "Everything is in $out/. Next:"
+cat <<END
+  $attntrace trajectories $out/mdm.h5 --plot --layer 0 --head 2
+  $attntrace capture --prompt "your own words" --temperature 0.7 --seed 1 --output $out/mine.h5
+  the file format: docs/format.md; the metrics: Sources/Analysis/README.md
+END
