@@ -12,7 +12,7 @@ let package = Package(
         .executable(name: "attntrace", targets: ["attntrace"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
     ],
     targets: [
         // libhdf5 and its high-level library, as Debian ships them.

@@ -140,7 +140,8 @@ public final class Capture {
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
             samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: "float32",
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
-            producer: "attntrace \(attntraceVersion)", commandLine: commandLine, createdAt: Date().formatted(.iso8601), prompt: prompt.text)
+            producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
+            createdAt: Date().formatted(.iso8601), prompt: prompt.text)
     }
 
     private static func tokenizerPath(of directory: String) -> String {

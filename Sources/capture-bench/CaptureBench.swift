@@ -39,10 +39,13 @@ struct CaptureBench {
         }
         // The weights' digest is made once a process; it is not what is measured.
         _ = try capture.run(
-            prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path, overwrite: true)
+            prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path,
+            overwrite: true)
         for _ in 0..<numbers[2] {
             try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
-            for (name, signals) in [("received", [.received]), ("maps", [.received, .rows, .maps])] as [(String, Set<Signal>)] {
+            for (name, signals) in [("received", [.received]), ("maps", [.received, .rows, .maps])]
+                as [(String, Set<Signal>)]
+            {
                 try time(name) {
                     _ = try capture.run(
                         prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: signals), to: path,

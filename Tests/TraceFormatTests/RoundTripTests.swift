@@ -25,7 +25,7 @@ import TraceFormat
             #expect(received.values == Samples.values([0, 0, 0, 0, 0], received.shape))
             let maps = try trace.read(.attention)
             #expect(maps.shape == [causality == .causal ? 1 : 4, 2, 3, plan.queryCount, plan.queryCount])
-            #expect(maps.values.map { Float($0) } == Samples.values([0, 0, 0, 0, 0], maps.shape).map { Float(Float16($0)) })
+            #expect(maps.values.map { Float($0) } == Samples.halves([0, 0, 0, 0, 0], maps.shape))
             let entropy = try trace.read(.entropy)
             #expect(entropy.values == Samples.values([0, 0, 0, 0], entropy.shape))
             let map = try trace.map(step: 2, layer: 1, head: 2)
@@ -47,11 +47,12 @@ import TraceFormat
                 while let block = try cursor.next() { values += block.values }
                 #expect(values == whole.values, "budget \(budget)")
             }
-            var part = try trace.blocks(of: .attention, [.mapStep: 1..<3, .head: 1..<2, .query: 2..<7], byteBudget: 100)
+            var part = try trace.blocks(
+                of: .attention, [.mapStep: 1..<3, .head: 1..<2, .query: 2..<7], byteBudget: 100)
             var seen = 0
             while let block = try part.next() {
                 seen += block.values.count
-                #expect(block.values.map { Float($0) } == Samples.values(block.origin, block.shape).map { Float(Float16($0)) })
+                #expect(block.values.map { Float($0) } == Samples.halves(block.origin, block.shape))
             }
             #expect(seen == 2 * 2 * 1 * 5 * 7)
         }

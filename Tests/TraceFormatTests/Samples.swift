@@ -59,7 +59,8 @@ enum Samples {
         let keys = plan.queryCount
         let positions = plan.positionCount
         let isCausal = plan.causality == .causal
-        try writer.write(.tokenID, at: [step, 0], shape: [1, positions], values: (0..<positions).map { Int32($0 + step) })
+        try writer.write(
+            .tokenID, at: [step, 0], shape: [1, positions], values: (0..<positions).map { Int32($0 + step) })
         try writer.write(
             .isMasked, at: [step, 0], shape: [1, positions], values: (0..<positions).map { UInt8($0 % 2) })
         try writer.write(.maskCount, at: [step], shape: [1], values: [Int32(4 - step)])
@@ -70,14 +71,14 @@ enum Samples {
                     values: values([step, layer, 0, 0, 0], [1, 1, heads, 3, keys]))
             }
             guard plan.signals.contains(.maps) else { continue }
-            let rows = isCausal ? (step == 0 ? 0..<plan.promptLength : plan.promptLength + step - 1..<plan.promptLength + step) : 0..<keys
+            let rows = newRows(step, plan)
             let place = isCausal ? 0 : step
             let origin = [place, layer, 0, rows.lowerBound, 0]
             let shape = [1, 1, heads, rows.count, keys]
             try writer.write(.attention, at: origin, shape: shape, values: values(origin, shape).map { Float16($0) })
         }
         if plan.signals.contains(.rows) {
-            let rows = isCausal ? (step == 0 ? 0..<plan.promptLength : plan.promptLength + step - 1..<plan.promptLength + step) : 0..<keys
+            let rows = newRows(step, plan)
             let origin = [isCausal ? 0 : step, 0, 0, rows.lowerBound]
             let shape = [1, layers, heads, rows.count]
             try writer.write(.entropy, at: origin, shape: shape, values: values(origin, shape))
@@ -87,6 +88,15 @@ enum Samples {
             values: values([step, 0, 0, 0], [1, layers, heads, keys]).map { Float16($0) })
         try writer.write(.answerSourceStep, at: [step], shape: [1], values: [Int32(step)])
     }
+
+    /// The rows that a step writes: all, or in a causal run the new ones.
+    private static func newRows(_ step: Int, _ plan: TracePlan) -> Range<Int> {
+        guard plan.causality == .causal else { return 0..<plan.queryCount }
+        return step == 0 ? 0..<plan.promptLength : plan.promptLength + step - 1..<plan.promptLength + step
+    }
+
+    /// The values as float16 rounds them.
+    static func halves(_ origin: [Int], _ shape: [Int]) -> [Float] { values(origin, shape).map { Float(Float16($0)) } }
 
     /// A folder of its own for a test's files, removed after.
     static func inFolder<Result>(_ body: (String) throws -> Result) throws -> Result {

@@ -98,7 +98,9 @@ struct ConfigurationReader {
 
     /// One token id or a list of them; none where it is absent.
     func tokenIDs(_ key: String, below vocabulary: Int) throws(ModelError) -> [Int] {
-        guard case .array(let elements) = present(key) else { return try tokenID(key, below: vocabulary).map { [$0] } ?? [] }
+        guard case .array(let elements) = present(key) else {
+            return try tokenID(key, below: vocabulary).map { [$0] } ?? []
+        }
         var ids: [Int] = []
         for element in elements {
             guard case .integer(let id) = element, (0..<vocabulary).contains(id) else {

@@ -23,7 +23,8 @@ extension ModelConfiguration {
         }
         let headWidth = width / heads
         guard headWidth % 2 == 0 else {
-            throw reader.error("d_model", .invalid, "/ n_heads is \(headWidth), and rotary positions need an even width")
+            throw reader.error(
+                "d_model", .invalid, "/ n_heads is \(headWidth), and rotary positions need an even width")
         }
         let kvHeads: Int
         if let number = try reader.optionalInteger("n_kv_heads", in: 1...ConfigurationReader.largestSize) {

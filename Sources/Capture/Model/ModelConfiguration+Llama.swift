@@ -20,18 +20,21 @@ extension ModelConfiguration {
             throw reader.error("head_dim", .invalid, "is \(headWidth), and rotary positions need an even width")
         }
         guard heads <= limit / headWidth else {
-            throw reader.error("num_attention_heads", .invalid, "\(heads) times head_dim \(headWidth) is above \(limit)")
+            throw reader.error(
+                "num_attention_heads", .invalid, "\(heads) times head_dim \(headWidth) is above \(limit)")
         }
         let kvHeads =
             try reader.optionalInteger("num_key_value_heads", in: 1...ConfigurationReader.largestSize) ?? heads
         guard heads % kvHeads == 0 else {
-            throw reader.error("num_key_value_heads", .invalid, "\(kvHeads) does not divide num_attention_heads \(heads)")
+            throw reader.error(
+                "num_key_value_heads", .invalid, "\(kvHeads) does not divide num_attention_heads \(heads)")
         }
         let vocabulary = try reader.integer("vocab_size", in: 1...limit)
         return ModelConfiguration(
             architecture: .llama, architectureName: "LlamaForCausalLM", visibility: .causal, predictionOffset: 1,
             width: width, layerCount: try reader.integer("num_hidden_layers", in: 1...4096), headCount: heads,
-            kvHeadCount: kvHeads, headWidth: headWidth, mlpWidth: try reader.integer("intermediate_size", in: 1...limit),
+            kvHeadCount: kvHeads, headWidth: headWidth,
+            mlpWidth: try reader.integer("intermediate_size", in: 1...limit),
             vocabularySize: vocabulary, maximumLength: try reader.integer("max_position_embeddings", in: 1...limit),
             rotaryBase: try rotaryBase(reader), normEpsilon: try reader.optionalPositive("rms_norm_eps") ?? 1e-6,
             tiesHead: try reader.boolean("tie_word_embeddings", default: false), maskTokenID: nil,

@@ -19,12 +19,12 @@ final class PackedMatrix {
     let type: ck_type
     private let memory: UnsafeMutableRawPointer
 
-    /// Packs matrices that have the same k. bfloat16 weights stay so where `keepsHalf` says so; the kernels widen them
-    /// exactly, so that it changes memory and time, not the result.
-    init(_ tensors: [Tensor], k: Int, keepsHalf: Bool, pool: WorkerPool) throws(ModelError) {
+    /// Packs matrices that have the same k. bfloat16 weights stay so: the kernels widen them exactly, and at no cost
+    /// where many rows share them; where one row reads all of them, half the bytes are half the time.
+    init(_ tensors: [Tensor], k: Int, pool: WorkerPool) throws(ModelError) {
         var types: [ck_type] = []
         for tensor in tensors { types.append(try tensor.weightType()) }
-        let type = keepsHalf && types.allSatisfy { $0 == CK_BFLOAT16 } ? CK_BFLOAT16 : CK_FLOAT32
+        let type = types.allSatisfy { $0 == CK_BFLOAT16 } ? CK_BFLOAT16 : CK_FLOAT32
         let panelBytes = ck_panel_bytes(k, type)
 
         /// The rows of one tensor that a panel takes.

@@ -31,6 +31,7 @@ public enum RowSelection: Sendable, Equatable {
         guard !fed.contains(position) else { return }
         throw ModelError(
             code: .misuse, file: "", object: "",
-            rule: "logits are wanted of position \(position), and \(fed.lowerBound) to \(fed.upperBound - 1) are fed in")
+            rule: "logits are wanted of position \(position), and \(fed.lowerBound) to \(fed.upperBound - 1) are fed in"
+        )
     }
 }

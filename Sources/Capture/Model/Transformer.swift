@@ -130,7 +130,9 @@ public final class Transformer {
             let chunk = max(8, 16384 / width)
             pool.forEach(chunks(rows, of: chunk)) { index in
                 let row = index * chunk
-                norm?(from + row * width, width, scale, epsilon, width, out + row * stride, stride, min(chunk, rows - row))
+                norm?(
+                    from + row * width, width, scale, epsilon, width, out + row * stride, stride, min(chunk, rows - row)
+                )
             }
         }
     }
@@ -169,7 +171,8 @@ public final class Transformer {
                     let row = index / gates.count * chunk
                     let panel = gates[index % gates.count]
                     swiglu?(
-                        input + row * inputStride, inputStride, panel.weights, ups[index % gates.count].weights, type, k,
+                        input + row * inputStride, inputStride, panel.weights, ups[index % gates.count].weights, type,
+                        k,
                         out + row * stride + panel.column, stride, min(chunk, rows - row), panel.columns)
                 }
             }
@@ -199,7 +202,9 @@ public final class Transformer {
                 keys, stride, headWidth, start, count, store.keyPanels(layer: layer, kvHead: kvHead))
             let values = from + (start - first) * stride + valueColumn + kvHead * headWidth
             let out = store.valueRows(layer: layer, kvHead: kvHead) + start * store.valueStride
-            for row in 0..<count { (out + row * store.valueStride).update(from: values + row * stride, count: headWidth) }
+            for row in 0..<count {
+                (out + row * store.valueStride).update(from: values + row * stride, count: headWidth)
+            }
         }
     }
 

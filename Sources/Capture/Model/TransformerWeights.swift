@@ -18,22 +18,17 @@ struct TransformerWeights {
     let finalNorm: [Float]
     let head: PackedMatrix
 
-    /// Above this many parameters, bfloat16 weights are kept so: half the memory, and less to read where memory is what
-    /// bounds. Smaller models fit caches and are faster widened.
-    private static let largestWidened = 250_000_000
-
     /// Reads a checkpoint. Errors: ``ModelError`` for a missing tensor, or one of another shape or type.
     init(_ configuration: ModelConfiguration, _ checkpoint: Checkpoint, pool: WorkerPool) throws(ModelError) {
         let names = TensorNames(configuration.architecture)
         let width = configuration.width
         let queries = configuration.headCount * configuration.headWidth
         let keys = configuration.kvHeadCount * configuration.headWidth
-        let keepsHalf = configuration.parameterCount > Self.largestWidened
 
         func matrix(_ parts: [(name: String, rows: Int)], _ k: Int) throws(ModelError) -> PackedMatrix {
             var tensors: [Tensor] = []
             for part in parts { tensors.append(try checkpoint.tensor(part.name, shape: [part.rows, k])) }
-            return try PackedMatrix(tensors, k: k, keepsHalf: keepsHalf, pool: pool)
+            return try PackedMatrix(tensors, k: k, pool: pool)
         }
         func vector(_ name: String) throws(ModelError) -> [Float] {
             try checkpoint.tensor(name, shape: [width]).floats()

@@ -102,7 +102,8 @@ struct ChunkCodec: Sendable {
             guard end >= 4 else { throw .checksum }
             end -= 4
             let sum = stored.bytes.withUnsafeBufferPointer { ccodec_fletcher32($0.baseAddress, end) }
-            for index in 0..<4 where stored.bytes[end + index] != UInt8(truncatingIfNeeded: sum >> (8 * UInt32(index))) {
+            for index in 0..<4 where stored.bytes[end + index] != UInt8(truncatingIfNeeded: sum >> (8 * UInt32(index)))
+            {
                 throw .checksum
             }
         }

@@ -124,7 +124,9 @@ struct DatasetReader: Sendable {
             // Nothing was written there: libhdf5 knows the fill value.
             guard let shared = box.intersection(chunk) else { return }
             let values = try [UInt8](unsafeUninitializedCapacity: shared.count * elementSize) { buffer, count in
-                if let base = buffer.baseAddress { try dataset.read(into: base, at: shared.origin, shape: shared.shape) }
+                if let base = buffer.baseAddress {
+                    try dataset.read(into: base, at: shared.origin, shape: shared.shape)
+                }
                 count = shared.count * elementSize
             }
             values.withUnsafeBytes { Box.copy(elementSize: elementSize, from: $0, shared, to: target, box) }

@@ -20,7 +20,16 @@ public protocol TraceElement: Sendable, BitwiseCopyable {
 
 /// The element types of the format, as the schema names them.
 public enum ElementType: String, Sendable, Codable {
-    case float16, float32, int32, uint8, utf8
+    /// IEEE half precision.
+    case float16
+    /// IEEE single precision.
+    case float32
+    /// Signed, 32 bits.
+    case int32
+    /// Unsigned, 8 bits: flags.
+    case uint8
+    /// Text of fixed width, padded with zeros.
+    case utf8
 
     /// Bytes of one element; 0 for `utf8`, whose width is a property of the file.
     public var size: Int {
@@ -33,10 +42,25 @@ public enum ElementType: String, Sendable, Codable {
     }
 }
 
-extension Float16: TraceElement { public static var elementType: ElementType { .float16 } }
-extension Float: TraceElement { public static var elementType: ElementType { .float32 } }
-extension Int32: TraceElement { public static var elementType: ElementType { .int32 } }
-extension UInt8: TraceElement { public static var elementType: ElementType { .uint8 } }
+extension Float16: TraceElement {
+    /// `float16`.
+    public static var elementType: ElementType { .float16 }
+}
+
+extension Float: TraceElement {
+    /// `float32`.
+    public static var elementType: ElementType { .float32 }
+}
+
+extension Int32: TraceElement {
+    /// `int32`.
+    public static var elementType: ElementType { .int32 }
+}
+
+extension UInt8: TraceElement {
+    /// `uint8`.
+    public static var elementType: ElementType { .uint8 }
+}
 
 extension DatasetKey where Element == Int32 {
     /// Token ids as fed in, (step, position); -1 where a causal run has not come yet.

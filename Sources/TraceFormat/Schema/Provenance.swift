@@ -6,13 +6,16 @@ public struct Provenance: Sendable, Equatable, Codable {
     public var architecture: String
     /// config.json as it was read.
     public var modelConfiguration: String
-    /// SHA-256 of the weights, in hex: of the file, or, for a sharded checkpoint, of the concatenated digests in order of file name.
+    /// SHA-256 of the weights, in hex: of the file, or, for a sharded checkpoint, of its files' digests, concatenated in
+    /// order of file name.
     public var weightsSHA256: String
     /// SHA-256 of tokenizer.json, in hex; empty when token ids were given and no tokenizer was read.
     public var tokenizerSHA256: String
-    /// Query heads of the model and key-value heads they share: query head h uses kv head h / (heads / kvHeads).
+    /// Query heads of a layer.
     public var headCount: Int
+    /// Key-value heads of a layer: query head h uses kv head h / (headCount / kvHeadCount).
     public var kvHeadCount: Int
+    /// Layers of the model.
     public var layerCount: Int
     /// 0 when row i scores position i, 1 when it scores position i + 1.
     public var predictionOffset: Int

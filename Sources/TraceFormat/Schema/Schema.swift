@@ -26,14 +26,10 @@ public enum Schema {
     }
 
     /// Coordinates: one a dimension, the recorded indices.
-    public static let coordinates: [Dataset] = Dimension.allCases.filter { $0 != .vocab }.map {
+    public static let coordinates: [Dataset] = Dimension.allCases.map {
         Dataset(
             path: $0.rawValue, dimensions: [$0], type: .int32, unit: "1", signal: nil, meaning: coordinateMeaning($0))
-    } + [
-        Dataset(
-            path: "vocab", dimensions: [.vocab], type: .int32, unit: "1", signal: nil,
-            meaning: coordinateMeaning(.vocab))
-    ]
+    }
 
     private static func coordinateMeaning(_ dimension: Dimension) -> String {
         switch dimension {
@@ -87,12 +83,14 @@ public enum Schema {
         dataset("vocab_text", [.vocab], .utf8, "its text"),
         dataset(
             "received", [.step, .layer, .head, .queryClass, .key], .float32, signal: .received,
-            "attention that a key gets, summed over the queries of a class as fed in; causal: over the rows new at that step"
+            "attention that a key gets, summed over queries of a class as fed in; causal: over rows new at that step"
         ),
         dataset(
-            "visible_queries", [.step, .key], .int32, signal: .received, "queries that have seen the key, v(j), after that step"),
+            "visible_queries", [.step, .key], .int32, signal: .received,
+            "queries that have seen the key, v(j), after that step"),
         dataset(
-            "entropy", [.rowStep, .layer, .head, .query], .float32, signal: .rows, unit: "nat", "entropy of the query's row"),
+            "entropy", [.rowStep, .layer, .head, .query], .float32, signal: .rows, unit: "nat",
+            "entropy of the query's row"),
         dataset(
             "logsumexp", [.rowStep, .layer, .head, .query], .float32, signal: .rows, unit: "nat",
             "log of the sum of exponentials of the row's scaled scores"),
@@ -133,7 +131,8 @@ public enum Schema {
     public static let attributes: [Attribute] = [
         Attribute(name: "format", type: "utf8", meaning: "always attention-trace"),
         Attribute(name: "format_version", type: "utf8", meaning: "version of the format that was written"),
-        Attribute(name: "min_reader", type: "utf8", meaning: "oldest version of the format whose readers can read this"),
+        Attribute(
+            name: "min_reader", type: "utf8", meaning: "oldest version of the format whose readers can read this"),
         Attribute(
             name: "causality", type: "utf8",
             meaning: "bidirectional: every query sees every key; causal: the keys up to its own position"),
@@ -142,7 +141,8 @@ public enum Schema {
         Attribute(name: "prompt_length", type: "int32", meaning: "positions of the prompt"),
         Attribute(name: "planned_generated_length", type: "int32", meaning: "positions that the run was to generate"),
         Attribute(name: "planned_steps", type: "int32", meaning: "steps that the run was to take"),
-        Attribute(name: "is_guided", type: "int32", meaning: "1 when each step has a second pass, under unconditional/"),
+        Attribute(
+            name: "is_guided", type: "int32", meaning: "1 when each step has a second pass, under unconditional/"),
         Attribute(name: "text_width", type: "int32", meaning: "bytes of one text in token_text and vocab_text"),
         Attribute(name: "model_name", type: "utf8", meaning: "name of the model"),
         Attribute(name: "architecture", type: "utf8", meaning: "architecture, as config.json names it"),

@@ -16,7 +16,8 @@ struct TraceBuilder {
         let plan = layout.plan
         for (name, text) in provenance.textAttributes + [
             ("format", Schema.format), ("format_version", Schema.version), ("min_reader", Schema.minimumReader),
-            ("causality", plan.causality.rawValue), ("signals", plan.signals.map(\.rawValue).sorted().joined(separator: ",")),
+            ("causality", plan.causality.rawValue),
+            ("signals", plan.signals.map(\.rawValue).sorted().joined(separator: ",")),
             (
                 "attention_convention",
                 "softmax over keys of query . key / sqrt(head_dim); query head h uses kv_head floor(h / (heads / kv_heads))"

@@ -155,7 +155,8 @@ struct CaptureCommand: ParsableCommand {
     }
 
     private func recording(for capture: Capture, prompt: Prompt, sampler: Sampler) throws -> RecordingOptions {
-        var recording = RecordingOptions(layers: layers?.values, heads: heads?.values, signals: [.received, .rows, .maps])
+        var recording = RecordingOptions(
+            layers: layers?.values, heads: heads?.values, signals: [.received, .rows, .maps])
         switch record {
         case .maps: break
         case .received: recording.signals = [.received]
@@ -193,7 +194,9 @@ struct CaptureCommand: ParsableCommand {
                 ]).text())
             return
         }
-        print("\(output): \(InfoCommand.shapeLine(trace)), \(ByteCount.text(bytes)), \(String(format: "%.2f", seconds)) s")
+        print(
+            "\(output): \(InfoCommand.shapeLine(trace)), \(ByteCount.text(bytes)), \(String(format: "%.2f", seconds)) s"
+        )
         print(text)
     }
 }

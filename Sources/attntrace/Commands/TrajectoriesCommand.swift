@@ -71,7 +71,9 @@ struct TrajectoriesCommand: ParsableCommand {
         case (nil, _?): throw UsageError("--head needs --layer")
         }
         let columns = width ?? Terminal.width
-        guard columns >= 20, height >= 5 else { throw UsageError("the drawing needs --width 20 and --height 5 or more") }
+        guard columns >= 20, height >= 5 else {
+            throw UsageError("the drawing needs --width 20 and --height 5 or more")
+        }
         let plot = try DriftPlot(of: trace, rule: rule.sinkRule(), at: target)
         let colour = result.output == nil && Terminal.showsColour
         try result.write(plot.text(width: columns, height: height, colour: colour) + "\n")

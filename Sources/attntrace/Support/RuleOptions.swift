@@ -5,7 +5,10 @@ import ArgumentParser
 struct RuleOptions: ParsableArguments {
     @Option(help: "excess (Rulli et al.), deviation (Dai et al.), share (Gu et al.) or top.")
     var rule = "excess"
-    @Option(help: "Unit of scores: sum, mean, percent, ratio, window; by default the one the rule was published in, and window for excess on causal traces.")
+    @Option(
+        help:
+            "Unit of scores: sum, mean, percent, ratio, window; by default the rule's own, and window for excess on causal traces."
+    )
     var unit: String?
     @Option(help: "Rows of a window, for --unit window; 16 by default.")
     var window: Int?
