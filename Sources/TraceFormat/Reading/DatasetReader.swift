@@ -22,19 +22,23 @@ struct DatasetReader: Sendable {
         self.shape = shape
         self.elementSize = elementSize
         if let chunking = try dataset.chunking(), chunking.shape.count == shape.count {
-            guard chunking.shape.allSatisfy({ $0 > 0 }), let bytes = Self.byteCount(chunking.shape, elementSize),
-                bytes <= 1 << 30
-            else {
-                throw TraceError.damaged(
-                    path: dataset.file.path, object: dataset.object, reason: "has chunks of \(chunking.shape)")
-            }
             chunkShape = chunking.shape
             filters = Set(chunking.filters).isSubset(of: ChunkCodec.filters) ? chunking.filters : nil
         } else {
             chunkShape = shape.map { max(1, $0) }
             filters = nil
         }
+        guard chunkShape.allSatisfy({ $0 > 0 }), let bytes = Self.byteCount(chunkShape, elementSize),
+            bytes <= Self.chunkLimit
+        else {
+            throw TraceError.damaged(
+                path: dataset.file.path, object: dataset.object,
+                reason: "is stored in pieces of \(chunkShape), larger than \(Self.chunkLimit) bytes")
+        }
     }
+
+    /// Bytes of the largest chunk that is read; the format's own are of 2 MiB.
+    private static let chunkLimit = 1 << 30
 
     /// Bytes of an array, or nil where that is more than can be counted.
     static func byteCount(_ shape: [Int], _ elementSize: Int) -> Int? {
@@ -65,9 +69,7 @@ struct DatasetReader: Sendable {
 
     /// Reads a box.
     func read<E: TraceElement>(_ element: E.Type, _ box: Box) throws -> TraceArray<E> {
-        guard Self.byteCount(box.shape, MemoryLayout<E>.size) != nil else {
-            throw outOfRange("a piece of \(box.shape) is more than memory can hold")
-        }
+        try checkFits(box, elementSize: MemoryLayout<E>.size)
         var failure: (any Error)?
         let values = [E](unsafeUninitializedCapacity: box.count) { buffer, count in
             do {
@@ -80,6 +82,13 @@ struct DatasetReader: Sendable {
         }
         if let failure { throw failure }
         return TraceArray(origin: box.origin, shape: box.shape, values: values)
+    }
+
+    /// Refuses a box that this machine's memory cannot hold, whatever the file claims.
+    func checkFits(_ box: Box, elementSize: Int) throws {
+        guard let bytes = Self.byteCount(box.shape, elementSize), bytes <= ProcessInfo.processInfo.physicalMemory else {
+            throw outOfRange("a piece of \(box.shape) is more than this machine's memory; read it in blocks")
+        }
     }
 
     /// Reads the bytes of a box as they are stored, row-major.

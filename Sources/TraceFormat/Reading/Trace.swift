@@ -204,6 +204,7 @@ public final class Trace: Sendable {
         let reader = try reader(path: name, type: .utf8)
         let count = reader.shape[0]
         let width = reader.elementSize
+        try reader.checkFits(Box(origin: [0], shape: [count]), elementSize: width)
         var bytes = [UInt8](repeating: 0, count: count * width)
         try bytes.withUnsafeMutableBytes { try reader.fill($0, Box(origin: [0], shape: [count])) }
         return (0..<count).map { index in

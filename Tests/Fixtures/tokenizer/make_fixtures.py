@@ -2,7 +2,8 @@
 """Makes the fixtures of TokenizerTests: small tokenizers, and what the `tokenizers` package makes of hard strings.
 
     python3 -m venv VENV && VENV/bin/pip install tokenizers==0.23.3
-    VENV/bin/python Tests/Fixtures/tokenizer/make_fixtures.py
+    VENV/bin/python Tests/Fixtures/tokenizer/make_fixtures.py            writes them
+    VENV/bin/python Tests/Fixtures/tokenizer/make_fixtures.py --check    makes them again and compares
 
 For each tokenizer NAME it writes NAME.json and NAME.jsonl; for each model under models/ that has a tokenizer.json it
 writes models/NAME.jsonl only. A line of the latter is an object:
@@ -20,6 +21,7 @@ below), so that neither the version of Python nor that of Oniguruma matters.
 import json
 import random
 import sys
+import tempfile
 import unicodedata
 from pathlib import Path
 
@@ -381,7 +383,12 @@ def variants():
     variant("template", change=template, use_regex=True)
 
 
-if __name__ == "__main__":
+def make(folder):
+    """Writes everything below a folder."""
+    global HERE
+    HERE = folder
+    for name in ("models", "variants"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     gpt2()
     llama3()
     qwen2()
@@ -390,3 +397,23 @@ if __name__ == "__main__":
     for model in ("tiny-mdm",):
         if (MODELS / model / "tokenizer.json").exists():
             write_rows(HERE / "models" / f"{model}.jsonl", MODELS / model / "tokenizer.json")
+
+
+def check():
+    """Makes everything again elsewhere; the names of the files that differ from what is committed."""
+    committed = HERE
+    with tempfile.TemporaryDirectory() as folder:
+        make(Path(folder))
+        made = sorted(path.relative_to(folder) for path in Path(folder).rglob("*.json*"))
+        return [
+            str(name) for name in made
+            if not (committed / name).exists() or (committed / name).read_bytes() != (Path(folder) / name).read_bytes()
+        ]
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv[1:]:
+        differing = check()
+        print(f"{len(differing)} files differ: {differing}" if differing else "tokenizer fixtures agree")
+        sys.exit(1 if differing else 0)
+    make(HERE)
