@@ -3,7 +3,10 @@
 //
 //   matrix CANDIDATE THREADS M N K      prints GFLOP/s: best and median of the rounds
 //
-// CANDIDATE: own, onednn-sgemm, onednn-packed, openblas, blis. run.py sets the environment each one needs.
+// CANDIDATE: own, own-bf16, own-attention, onednn-sgemm, onednn-packed, openblas, blis. run.py sets the environment each
+// one needs. own-bf16 keeps W in bfloat16; own-attention times M queries, N keys and K channels of one head: both
+// products and the softmax between them, of which only the products count as work. On one thread the clock is the
+// process's processor time, so that a busy machine does not hide what the code does; on more it is the wall's.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <math.h>
@@ -21,7 +24,7 @@ static float *a, *w, *c;
 
 static double now(void) {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return t.tv_sec + 1e-9 * t.tv_nsec;
 }
 
@@ -37,13 +40,14 @@ static const ck_kernels *kernels;
 static ck_pool *pool;
 static char *panels;
 static size_t panel_count, chunk, chunks;
+static ck_type own_type = CK_FLOAT32;
 
 static void own_task(void *context, size_t task, int worker) {
     (void)context, (void)worker;
     size_t panel = task / chunks, row = task % chunks * chunk;
     size_t rows = M - row < chunk ? M - row : chunk, column = panel * CK_PANEL;
     size_t columns = N - column < CK_PANEL ? N - column : CK_PANEL;
-    kernels->multiply(a + row * K, K, panels + panel * ck_panel_bytes(K, CK_FLOAT32), CK_FLOAT32, K,
+    kernels->multiply(a + row * K, K, panels + panel * ck_panel_bytes(K, own_type), own_type, K,
                       c + row * N + column, N, rows, columns, 0);
 }
 
@@ -57,15 +61,42 @@ static void own_prepare(void) {
     while (panel_count * chunks < 4u * threads && M / (chunks * 2) >= 8) chunks *= 2;
     chunk = ((M + chunks - 1) / chunks + 7) / 8 * 8;
     chunks = (M + chunk - 1) / chunk;
-    panels = aligned_alloc(64, panel_count * ck_panel_bytes(K, CK_FLOAT32));
+    panels = aligned_alloc(64, panel_count * ck_panel_bytes(K, own_type));
+    uint16_t *halves = malloc(sizeof *halves * N * K);
+    if (own_type == CK_BFLOAT16)
+        for (long i = 0; i < (long)N * K; i++) {
+            uint32_t bits;
+            memcpy(&bits, w + i, sizeof bits);
+            halves[i] = bits >> 16;
+            bits &= 0xffff0000;
+            memcpy(w + i, &bits, sizeof bits);
+        }
     for (size_t p = 0; p < panel_count; p++) {
-        size_t rows = N - p * CK_PANEL < CK_PANEL ? N - p * CK_PANEL : CK_PANEL;
-        ck_pack_panel(w + p * CK_PANEL * K, CK_FLOAT32, K, rows, panels + p * ck_panel_bytes(K, CK_FLOAT32),
-                      CK_FLOAT32);
+        size_t rows = N - p * CK_PANEL < CK_PANEL ? N - p * CK_PANEL : CK_PANEL, at = p * CK_PANEL * K;
+        ck_pack_panel(own_type == CK_BFLOAT16 ? (void *)(halves + at) : w + at, own_type, K, rows,
+                      panels + p * ck_panel_bytes(K, own_type), own_type);
     }
 }
 
 static void own_run(void) { ck_pool_run(pool, panel_count * chunks, own_task, NULL); }
+
+// --- our attention of one head, without the pool.
+
+static ck_attention_job job;
+
+static void attention_prepare(void) {
+    kernels = ck_kernels_best();
+    size_t padded = (N + CK_PANEL - 1) / CK_PANEL * CK_PANEL;
+    float *key_panels = calloc(padded * K, sizeof *key_panels);
+    ck_pack_keys(w, K, K, 0, N, key_panels);
+    job = (ck_attention_job){.query = a, .query_stride = K, .key_panels = key_panels, .value = w, .value_stride = K,
+                             .rows = M, .channels = K, .keys = N, .visible = N, .scale = 0.1f,
+                             .scratch = malloc(sizeof(float) * CK_ATTENTION_ROWS * padded),
+                             .weights = malloc(sizeof(float) * M * N), .log_sum_exp = malloc(sizeof(float) * M),
+                             .output = malloc(sizeof(float) * M * K), .output_stride = K};
+}
+
+static void attention_run(void) { kernels->attention(&job); }
 
 // --- the cblas interface of OpenBLAS and BLIS.
 
@@ -155,7 +186,10 @@ int main(int argc, char **argv) {
     for (long i = 0; i < (long)M * K; i++) a[i] = (int)((seed = seed * 1664525u + 1013904223u) >> 16) / 65536.0f - 0.5f;
     for (long i = 0; i < (long)N * K; i++) w[i] = (int)((seed = seed * 1664525u + 1013904223u) >> 16) / 65536.0f - 0.5f;
     void (*run)(void);
-    if (!strcmp(argv[1], "own")) own_prepare(), run = own_run;
+    int attention = !strcmp(argv[1], "own-attention");
+    if (!strcmp(argv[1], "own-bf16")) own_type = CK_BFLOAT16;
+    if (!strcmp(argv[1], "own") || own_type == CK_BFLOAT16) own_prepare(), run = own_run;
+    else if (attention) attention_prepare(), run = attention_run;
     else if (!strcmp(argv[1], "onednn-sgemm")) run = onednn_sgemm_run;
     else if (!strcmp(argv[1], "onednn-packed")) onednn_prepare(), run = onednn_run;
     else if (!strcmp(argv[1], "openblas")) blas_prepare("libopenblas.so.0"), run = blas_run;
@@ -163,14 +197,14 @@ int main(int argc, char **argv) {
     else return check(1, argv[1]), 2;
     run();
     double worst = 0;
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < 64 && !attention; i++) {
         int row = (i * 37) % M, column = (i * 101) % N;
         double sum = 0;
         for (int j = 0; j < K; j++) sum += (double)a[(long)row * K + j] * w[(long)column * K + j];
         worst = fmax(worst, fabs(sum - c[(long)row * N + column]));
     }
     check(worst > 1e-3, "the product's check");
-    double flops = 2.0 * M * N * K, once = now();
+    double flops = (attention ? 4.0 : 2.0) * M * N * K, once = now();
     run();
     once = now() - once;
     int repeats = 0.002 / once + 1, rounds = getenv("ROUNDS") ? atoi(getenv("ROUNDS")) : 60;

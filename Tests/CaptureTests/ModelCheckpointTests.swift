@@ -34,7 +34,9 @@ import Testing
             bytes[start + 2 * i] = UInt8(word & 255)
             bytes[start + 2 * i + 1] = UInt8(word >> 8)
         }
-        withUnsafeBytes(of: Float.pi.bitPattern.littleEndian) { bytes.replaceSubrange(start + 16..<start + 20, with: $0) }
+        withUnsafeBytes(of: Float.pi.bitPattern.littleEndian) {
+            bytes.replaceSubrange(start + 16..<start + 20, with: $0)
+        }
         try folder.write("model.safetensors", bytes)
         let checkpoint = try Checkpoint(directory: folder.path)
         #expect(checkpoint.tensorNames == ["a", "b", "i", "s"])

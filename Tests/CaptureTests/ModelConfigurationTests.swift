@@ -23,7 +23,8 @@ import Testing
     ) -> String {
         var members = members.merging(changes) { $1 }
         for key in absent { members[key] = nil }
-        return "{" + members.sorted { $0.key < $1.key }.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ",\n") + "}"
+        return "{" + members.sorted { $0.key < $1.key }.map { "\"\($0.key)\": \($0.value)" }.joined(separator: ",\n")
+            + "}"
     }
 
     static func message(_ members: [String: String], _ changes: [String: String]) -> String {
