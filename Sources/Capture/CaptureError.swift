@@ -21,6 +21,8 @@ public enum CaptureError: Error, Equatable, Sendable {
 }
 
 extension CaptureError: CustomStringConvertible {
+    private func megabytes(_ bytes: Int) -> String { "\((bytes + 999_999) / 1_000_000) MB" }
+
     /// The message for the user.
     public var description: String {
         switch self {
@@ -42,7 +44,10 @@ extension CaptureError: CustomStringConvertible {
         case .ambiguousSelection(let what, let index):
             if let index { "\(what) \(index) is selected twice" } else { "no \(what) is selected to record" }
         case .diskTooSmall(let path, let needed, let free):
-            "the trace may take \(needed) bytes, but \(path) has \(free) free; record less, or skip this check"
+            """
+            \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \
+            less, or leave out this check (--no-space-check)
+            """
         }
     }
 }

@@ -57,23 +57,28 @@ public struct CapturePlan: Sendable, Equatable {
 
     /// Bytes of the trace before compression, at most: of every number that may be other than 0. What lies outside a
     /// causal model's visibility is left out, since zeros compress to next to nothing.
+    ///
+    /// A number beyond what 64 bits count is given as the largest of them.
     public var traceBytes: Int {
-        let (steps, positions, keys) = (trace.stepCount, trace.positionCount, trace.queryCount)
-        let pairs = trace.layers.count * trace.heads.count
-        let passes = trace.isGuided ? 2 : 1
+        // In floating point, which no length can overflow; exact to one part in 2^53.
+        let (steps, positions) = (Double(trace.stepCount), Double(trace.positionCount))
+        let (prompt, generated) = (Double(trace.promptLength), Double(trace.generatedLength))
+        let keys = Double(trace.queryCount)
+        let pairs = Double(trace.layers.count * trace.heads.count)
+        let passes = trace.isGuided ? 2.0 : 1
         let isCausal = trace.causality == .causal
         // Keys seen by each row, summed over the rows of a causal run: 1 + 2 + ... + keys.
         let triangle = keys * (keys + 1) / 2
         // token_id, predicted_id, confidence, transfer_score, prediction_entropy; is_masked; three scalars.
-        var bytes = steps * (21 * positions + 12) + trace.generatedLength * (2 * pairs * keys + 8)
+        var bytes = steps * (21 * positions + 12) + generated * (2 * pairs * keys + 8)
         if trace.signals.contains(.received) {
             // A causal step has rows of one class: at first the prompt's, then one more.
-            let sums = isCausal ? steps * (trace.promptLength + keys) / 2 : steps * 3 * keys
+            let sums = isCausal ? steps * (prompt + keys) / 2 : steps * 3 * keys
             bytes += 4 * passes * pairs * sums + 4 * steps * keys
         }
         if trace.signals.contains(.rows) { bytes += 12 * passes * pairs * keys * (isCausal ? 1 : steps) }
         if trace.signals.contains(.maps) { bytes += 2 * passes * pairs * (isCausal ? triangle : steps * keys * keys) }
-        return bytes
+        return Int(exactly: bytes.rounded()) ?? Int.max
     }
 
     /// Bytes of memory that recording takes beside the model's and the writer's own budget, at most.

@@ -14,6 +14,10 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
     case outOfRange(path: String, object: String, reason: String)
     /// The final name is taken, and overwriting was not asked for.
     case alreadyExists(path: String)
+    /// The name is that of a folder, a device or nothing at all.
+    case notAFile(path: String)
+    /// Another capture is writing there now.
+    case inUse(path: String)
     /// The caller broke a rule of the writer.
     case misuse(String)
     /// The operating system refused.
@@ -30,6 +34,9 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .notRecorded(let path, let object): "\(path): /\(object) was not recorded"
         case .outOfRange(let path, let object, let reason): "\(path): /\(object): \(reason)"
         case .alreadyExists(let path): "\(path): already exists; choose another name, or overwrite it with --force"
+        case .notAFile(let path):
+            "\(path.isEmpty ? "an empty name" : path): not the name of a file that could be written"
+        case .inUse(let path): "\(path): another capture is writing it now"
         case .misuse(let reason): "trace writer misused: \(reason)"
         case .system(let path, let operation, let reason): "\(path): cannot \(operation): \(reason)"
         }

@@ -124,7 +124,10 @@ import TraceFormat
         #expect(Set(analysis.headline.map(\.name)) == Set(headline.keys), "\(what)")
         for (name, value) in analysis.headline { expect(value, headline[name], "\(what) \(name)") }
         let counts = expected["undefined"] as! [String: NSNumber]
-        guard case .object(let undefined) = analysis.undefined.json else { return }
+        guard case .object(let undefined) = analysis.undefined.json else {
+            Issue.record("no counts")
+            return
+        }
         for (name, value) in undefined { #expect(value == .integer(counts[name]!.intValue), "\(what) \(name)") }
         for (site, details) in zip(analysis.sites, expected["sites"] as! [[String: Any]]) {
             let sinks = site.sets.enumerated().flatMap { step, set in

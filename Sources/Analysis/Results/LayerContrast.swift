@@ -12,10 +12,13 @@ public struct LayerContrast: Sendable {
         of traces: [Trace], rule: SinkRule = .excess(), per scope: Scope = .head, layers: Set<Int>? = nil,
         heads: Set<Int>? = nil, window: Int = ScoreUnit.defaultWindow, byteBudget: Int = 64 << 20
     ) throws {
-        let shared = traces.map { Set($0.plan.layers) }.reduce(layers ?? traces.first.map { Set($0.plan.layers) } ?? []) {
-            $0.intersection($1)
+        let recorded = traces.dropFirst().reduce(Set(traces.first?.plan.layers ?? [])) {
+            $0.intersection($1.plan.layers)
         }
-        self.layers = try shared.sorted().map { layer in
+        for layer in (layers ?? []).sorted() where !recorded.contains(layer) {
+            throw AnalysisError.noSuchLayer(layer, recorded: recorded.sorted())
+        }
+        self.layers = try (layers ?? recorded).sorted().map { layer in
             (
                 layer,
                 try Contrast(
@@ -37,9 +40,12 @@ public struct LayerContrast: Sendable {
             }
         }
         return Table(
-            name: "layer_contrast", notes: (layers.first?.contrast.table.notes ?? []).filter { !$0.hasPrefix("received") && !$0.hasPrefix("cumulative") },
+            name: "layer_contrast",
+            notes: (layers.first?.contrast.table.notes ?? []).filter {
+                !$0.hasPrefix("received") && !$0.hasPrefix("cumulative")
+            },
             columns: [Column("measure", .text), Column("unit", .text), Column("layer", .integer)]
-                + entries.map { Column($0.sinks.modelName, .number) },
+                + entries.map { Column($0.sinks.input, .number) },
             rows: rows("answer_floating_index", "share") { $0.answerRows.floatingIndex }
                 + rows("answer_turnover", "share") { $0.answerRows.turnover }
                 + rows("window_floating_index", "share") { $0.windows.floatingIndex }

@@ -19,6 +19,9 @@ public enum ScoreUnit: Sendable, Hashable {
     /// Rows of a window unless another number is asked for.
     public static let defaultWindow = 16
 
+    /// No window is longer; no trace is, by far.
+    static let largestWindow = 1 << 30
+
     /// The unit's name, without its parameter.
     public var name: String {
         switch self {
@@ -47,8 +50,9 @@ public enum ScoreUnit: Sendable, Hashable {
                 throw .badParameter(
                     name: "window", value: String(window), reason: "only the unit 'window' has a number of rows")
             }
-            guard window >= 1 else {
-                throw .badParameter(name: "window", value: String(window), reason: "at least one row is needed")
+            guard 1...Self.largestWindow ~= window else {
+                throw .badParameter(
+                    name: "window", value: String(window), reason: "1 to \(Self.largestWindow) rows are possible")
             }
         }
     }

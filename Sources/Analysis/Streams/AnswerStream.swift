@@ -41,7 +41,9 @@ public struct AnswerStream: Sendable {
         // Written at the end of a run: one that was cut short is ordered by step and position alone.
         let order = trace.isComplete && trace.contains(.unmaskOrder) ? try trace.read(.unmaskOrder).values : []
         let count = min(shape[0], steps.count, queries.count, positions.count)
-        let emitted = (0..<count).filter { steps[$0] >= 0 && queries[$0] >= 0 }
+        // Rows of a step that was begun and never committed do not count.
+        let committed = Int32(clamping: trace.committedSteps)
+        let emitted = (0..<count).filter { 0..<committed ~= steps[$0] && queries[$0] >= 0 }
         let sorted = emitted.sorted { first, second in
             if steps[first] != steps[second] { return steps[first] < steps[second] }
             let firstPosition = positions[first]

@@ -72,8 +72,10 @@ enum Linking {
         var startsAt: [Int: [Int]] = [:]
         for (index, presence) in presences.enumerated() { startsAt[presence.first, default: []].append(index) }
         var isLinked = Array(repeating: false, count: 2 * count)
+        let lastStart = presences.map(\.first).max() ?? 0
         for (end, presence) in presences.enumerated() {
-            for delay in 1..<options.reach + 1 {
+            guard presence.last < lastStart else { continue }
+            for delay in 1...min(options.reach, lastStart - presence.last) {
                 for start in startsAt[presence.last + delay] ?? []
                 where abs(placed[start] - placed[end]) <= 2 * options.unmatchedCost {
                     parent[root(end)] = root(count + start)

@@ -26,11 +26,12 @@ public struct LinkingOptions: Sendable, Hashable {
     /// Refuses options that are out of range.
     func validate() throws(AnalysisError) {
         let checks = [
-            ("gap", gap, 0), ("reach", reach, 1), ("unmatched cost", unmatchedCost, 0),
-            ("null permutations", nullPermutations, 0),
+            ("gap", gap, 0...1 << 30), ("reach", reach, 1...1 << 30), ("unmatched cost", unmatchedCost, 0...1 << 30),
+            ("null permutations", nullPermutations, 0...10_000),
         ]
-        for (name, value, least) in checks where value < least {
-            throw .badParameter(name: name, value: String(value), reason: "at least \(least) is needed")
+        for (name, value, range) in checks where !range.contains(value) {
+            throw .badParameter(
+                name: name, value: String(value), reason: "\(range.lowerBound) to \(range.upperBound) is possible")
         }
     }
 }

@@ -251,6 +251,8 @@ public final class Transformer {
         let stride = padded(width)
         let epsilon = Float(configuration.normEpsilon)
         let norm = kernels.table.pointee.rms_norm
+        // A position may be asked for more than once, so there may be more rows than were fed.
+        normed.reserve(positions.count * stride)
         weights.finalNorm.withUnsafeBufferPointer { weight in
             for (row, position) in positions.enumerated() {
                 norm?(

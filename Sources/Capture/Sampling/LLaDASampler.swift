@@ -60,7 +60,7 @@ public struct LLaDASampler: Sendable, Equatable, Codable {
 
     /// Checks the options. Errors: each names the option and its value.
     public func validate() throws(SamplingError) {
-        for (name, value) in [("steps", steps), ("gen_length", genLength), ("block_length", blockLength)]
+        for (name, value) in [("gen_length", genLength), ("block_length", blockLength), ("steps", steps)]
         where value < 1 || value > Int(Int32.max) {
             throw .badOption("\(name) must be at least 1 and below 2^31, not \(value)")
         }

@@ -187,6 +187,11 @@ final class HDF5Dataset: Sendable {
         let skippedFilters: UInt32
     }
 
+    /// Never closes; see ``HDF5File/leaveOpen()``.
+    func leaveOpen() {
+        _ = handle.withLock { $0.take()?.surrender() }
+    }
+
     private func damaged(_ reason: String) -> TraceError {
         .damaged(path: file.path, object: object, reason: reason)
     }

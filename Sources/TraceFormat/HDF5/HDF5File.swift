@@ -21,6 +21,12 @@ final class HDF5File: Sendable {
         }
     }
 
+    /// Never closes: the file stays as a kill would leave it. Closing after a failed write would record an end of file
+    /// beyond what was written, and lose what had been committed.
+    func leaveOpen() {
+        _ = handle.withLock { $0.take()?.surrender() }
+    }
+
     /// Creates a file of the newest layout that libhdf5 1.10 reads, as SWMR demands; fails when it exists.
     static func create(_ path: String) throws -> HDF5File {
         try HDF5Library.locked {
@@ -40,7 +46,12 @@ final class HDF5File: Sendable {
             var id = H5Fopen(path, chdf5_acc_rdonly(), hid_t(H5P_DEFAULT))
             if id < 0 {
                 let plain = HDF5Error.current("open", file: path, object: "/")
-                id = H5Fopen(path, chdf5_acc_rdonly() | chdf5_acc_swmr_read(), hid_t(H5P_DEFAULT))
+                let access = Handle(
+                    try HDF5Library.check(H5Pcreate(chdf5_file_access()), "make a property list", file: path))
+                // What fails its checksum is read again, in case its writer was in the middle of it, after a wait that
+                // doubles each time. The library's own 100 tries would make a damaged file take for ever.
+                H5Pset_metadata_read_attempts(access.id, 10)
+                id = H5Fopen(path, chdf5_acc_rdonly() | chdf5_acc_swmr_read(), access.id)
                 if id < 0 { throw plain }
             }
             return HDF5File(path: path, handle: Handle(id))
@@ -150,7 +161,9 @@ final class HDF5File: Sendable {
             }
             var bytes = [UInt8](repeating: 0, count: width)
             try HDF5Library.check(H5Aread(attribute.id, type.id, &bytes), "read", file: path, object: place)
-            return String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            // Padded with zeros at the end; one within is the text's own.
+            let padding = bytes.reversed().prefix { $0 == 0 }.count
+            return String(decoding: bytes.dropLast(padding), as: UTF8.self)
         }
     }
 

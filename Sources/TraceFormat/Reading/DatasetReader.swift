@@ -23,7 +23,9 @@ struct DatasetReader: Sendable {
         self.elementSize = elementSize
         if let chunking = try dataset.chunking(), chunking.shape.count == shape.count {
             chunkShape = chunking.shape
-            filters = Set(chunking.filters).isSubset(of: ChunkCodec.filters) ? chunking.filters : nil
+            // Ours, or some of ours in our order; anything else libhdf5 undoes itself.
+            let ours = ChunkCodec.filters.filter { chunking.filters.contains($0) }
+            filters = chunking.filters == ours ? ours : nil
         } else {
             chunkShape = shape.map { max(1, $0) }
             filters = nil

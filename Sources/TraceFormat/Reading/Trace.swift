@@ -8,6 +8,8 @@ import Foundation
 public final class Trace: Sendable {
     /// The file.
     public let path: String
+    /// Version of the format that the file was written in.
+    public let formatVersion: String
     /// The shape of the trace as recorded: `stepCount` and `generatedLength` are what was committed.
     public let plan: TracePlan
     /// What made it.
@@ -35,6 +37,7 @@ public final class Trace: Sendable {
             throw TraceError.unsupportedVersion(
                 path: path, version: try file.textAttribute("format_version") ?? "without a version")
         }
+        formatVersion = try file.textAttribute("format_version") ?? ""
         provenance = try Provenance(from: file)
         var plan = try Self.plan(of: file)
         let committed = try Self.scalar(TraceBuilder.committedSteps, in: file)
@@ -43,14 +46,17 @@ public final class Trace: Sendable {
         }
         committedSteps = Int(committed)
         isComplete = try Self.scalar(TraceBuilder.isComplete, in: file) == 1
-        let steps = try file.dataset("step").shape()
-        guard steps.count == 1, steps[0] >= committedSteps else {
-            throw TraceError.damaged(
-                path: path, object: "step", reason: "is shorter than the \(committedSteps) committed steps")
-        }
         plan.stepCount = committedSteps
-        if plan.causality == .causal { plan.generatedLength = min(plan.generatedLength, committedSteps) }
+        if plan.causality == .causal {
+            guard plan.promptLength >= 1 else {
+                throw TraceError.damaged(path: path, object: "@prompt_length", reason: "is 0 in a causal trace")
+            }
+            plan.generatedLength = min(plan.generatedLength, committedSteps)
+        }
         self.plan = plan
+        guard try coordinate(.step) == Array(0..<committedSteps) else {
+            throw TraceError.damaged(path: path, object: "step", reason: "does not count the committed steps from 0")
+        }
     }
 
     private static func open(_ path: String) throws -> HDF5File {
@@ -146,6 +152,10 @@ public final class Trace: Sendable {
 
     /// Labels (recorded indices) along an axis.
     public func coordinate(_ dimension: Dimension) throws -> [Int] {
+        if plan.causality == .causal, dimension == .rowStep || dimension == .mapStep {
+            // Rows never change; the file names the last step, which only the commit record knows for certain.
+            return committedSteps == 0 ? [] : [committedSteps - 1]
+        }
         let reader = try reader(path: dimension.rawValue, type: .int32)
         return try reader.read(Int32.self, reader.box(.all)).values.map { Int($0) }
     }

@@ -13,10 +13,6 @@ struct TraceLayout: Sendable {
 
         var dimensions: [Dimension] { schema.dimensions }
         var isCoordinate: Bool { path == schema.dimensions.first?.rawValue && schema.dimensions.count == 1 }
-
-        func chunkByteCount(textWidth: Int) -> Int {
-            chunk.reduce(1, *) * (schema.type == .utf8 ? textWidth : schema.type.size)
-        }
     }
 
     let plan: TracePlan

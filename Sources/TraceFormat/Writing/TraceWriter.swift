@@ -19,7 +19,7 @@ public final class TraceWriter: Sendable {
     private let file: HDF5File
     private let datasets: [String: (HDF5Dataset, TraceLayout.Dataset)]
     private let pipeline: ChunkPipeline
-    private let overwrite: Bool
+    private let partial: PartialFile
 
     private struct Progress {
         /// Steps committed.
@@ -41,24 +41,17 @@ public final class TraceWriter: Sendable {
         try Self.check(plan)
         self.path = path
         self.plan = plan
-        self.overwrite = overwrite
         partialPath = path + ".partial"
         layout = TraceLayout(plan)
         pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget)
-        if FileManager.default.fileExists(atPath: path), !overwrite { throw TraceError.alreadyExists(path: path) }
-        if FileManager.default.fileExists(atPath: partialPath) {
-            guard overwrite else { throw TraceError.alreadyExists(path: partialPath) }
-            do {
-                try FileManager.default.removeItem(atPath: partialPath)
-            } catch {
-                throw TraceError.system(path: partialPath, operation: "remove", reason: "\(error)")
-            }
-        }
+        try PartialFile.prepare(for: path, replacing: overwrite)
         file = try HDF5File.create(partialPath)
+        let partial = try PartialFile(for: path, replacing: overwrite)
+        self.partial = partial
         var isReady = false
         defer {
             // Nothing was committed: leave no husk behind a failed start.
-            if !isReady { unlink(path + ".partial") }
+            if !isReady { partial.remove() }
         }
         datasets = try TraceBuilder(file: file, layout: layout).build(provenance)
         try file.startSWMR()
@@ -106,18 +99,33 @@ public final class TraceWriter: Sendable {
         else {
             throw TraceError.misuse("/\(key.path): a block of shape \(shape) at \(origin) with \(values.count) values")
         }
-        try extendForCurrentStep()
         let bytes = UnsafeRawBufferPointer(values)
-        if placed.isDirect {
-            try writeChunks(of: dataset, placed, at: origin, shape: shape, bytes: bytes)
-        } else {
-            try writeBox(of: dataset, placed, at: origin, shape: shape, bytes: bytes)
+        try leavingOpenOnFailure {
+            try extendForCurrentStep()
+            if placed.isDirect {
+                try writeChunks(of: dataset, placed, at: origin, shape: shape, bytes: bytes)
+            } else {
+                try writeBox(of: dataset, placed, at: origin, shape: shape, bytes: bytes)
+            }
         }
     }
 
     /// Writes a block from an array.
     public func write<E: TraceElement>(_ key: DatasetKey<E>, at origin: [Int], shape: [Int], values: [E]) throws {
         try values.withUnsafeBufferPointer { try write(key, at: origin, shape: shape, values: $0) }
+    }
+
+    /// After a failed write nothing may be closed any more, or what was committed would be lost with the rest.
+    private func leavingOpenOnFailure<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as TraceError {
+            throw error
+        } catch {
+            for (dataset, _) in datasets.values { dataset.leaveOpen() }
+            file.leaveOpen()
+            throw error
+        }
     }
 
     private func writeChunks(
@@ -185,28 +193,26 @@ public final class TraceWriter: Sendable {
             let after = placed.dimensions.map { layout.length($0, afterSteps: steps) }
             if placed.dimensions == [.vocab] { continue }
             if before != after || steps == 1 { try dataset.extend(to: after) }
-            if placed.isCoordinate { try label(dataset, placed, from: before[0], to: after[0], step: steps - 1) }
+            if placed.isCoordinate { try label(dataset, placed, from: steps == 1 ? 0 : before[0], to: after[0]) }
         }
     }
 
     private func label(
-        _ dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, from start: Int, to end: Int, step: Int
+        _ dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, from start: Int, to end: Int
     ) throws {
         let labels: [Int32]
-        var origin = start
         switch placed.dimensions[0] {
         case .layer, .head, .queryClass, .vocab: return
         case .rowStep where plan.causality == .causal, .mapStep where plan.causality == .causal:
-            // The one step of rows that never change is the last.
-            labels = [Int32(clamping: step)]
-            origin = 0
+            // The one step of rows that never change is the last; it is named when that is committed.
+            return
         case .rowStep, .mapStep, .step, .position, .query, .key: labels = (start..<end).map { Int32(clamping: $0) }
         case .generated: labels = (start..<end).map { Int32(clamping: plan.promptLength + $0) }
         }
         // Axes that begin at full length were labelled at creation.
         guard !labels.isEmpty else { return }
         try labels.withUnsafeBytes { bytes in
-            if let base = bytes.baseAddress { try dataset.write(base, at: [origin], shape: [labels.count]) }
+            if let base = bytes.baseAddress { try dataset.write(base, at: [start], shape: [labels.count]) }
         }
     }
 
@@ -217,17 +223,22 @@ public final class TraceWriter: Sendable {
     /// Waits for the background work. After it returns, a kill of the process loses nothing of these steps.
     @discardableResult
     public func commitStep() throws -> Int {
-        try extendForCurrentStep()
-        try pipeline.drain()
-        // First the values, then the record that they are there: two flushes, so that no kill can part them wrongly.
-        try file.flush()
-        let committed = progress.withLock { progress in
-            progress.committed += 1
-            return progress.committed
+        try leavingOpenOnFailure {
+            try extendForCurrentStep()
+            try pipeline.drain()
+            // First the values, then the record that they are there: two flushes, so that no kill parts them wrongly.
+            try file.flush()
+            let committed = progress.withLock { $0.committed } + 1
+            try record(committed, in: TraceBuilder.committedSteps)
+            if plan.causality == .causal {
+                for axis in [Dimension.rowStep, .mapStep] {
+                    try writeBoxNow(axis.rawValue, [Int32(clamping: committed - 1)])
+                }
+            }
+            try file.flush()
+            progress.withLock { $0.committed = committed }
+            return committed
         }
-        try record(committed, in: TraceBuilder.committedSteps)
-        try file.flush()
-        return committed
     }
 
     private func record(_ value: Int, in path: String) throws {
@@ -238,13 +249,29 @@ public final class TraceWriter: Sendable {
         }
     }
 
-    /// Ends the trace: writes what is known only now, closes, and renames to the final name.
+    /// Ends the trace: writes what is known only now, closes, and gives the file its final name.
+    ///
+    /// - Throws: ``TraceError/alreadyExists(path:)`` when that name was taken meanwhile and overwriting was not asked for:
+    ///   the whole trace is then in `PATH.partial`.
     public func finish(_ outcome: TraceOutcome) throws {
-        let steps = progress.withLock { $0.committed }
-        guard steps > 0, progress.withLock({ $0.extended == $0.committed }) else {
-            throw TraceError.misuse("\(path): finished without a committed step, or in mid-step")
+        let (steps, isBetweenSteps) = progress.withLock { ($0.committed, $0.extended == $0.committed && !$0.isClosed) }
+        guard steps > 0, isBetweenSteps else {
+            throw TraceError.misuse("\(path): finished without a committed step, in mid-step, or twice")
         }
-        try pipeline.drain()
+        try leavingOpenOnFailure {
+            try pipeline.drain()
+            try write(outcome, steps: steps)
+            try file.flush()
+            try record(1, in: TraceBuilder.isComplete)
+            try file.flush()
+            progress.withLock { $0.isClosed = true }
+            for (dataset, _) in datasets.values { try dataset.close() }
+            try file.close()
+        }
+        try partial.publish()
+    }
+
+    private func write(_ outcome: TraceOutcome, steps: Int) throws {
         let positions = layout.length(.position, afterSteps: steps)
         for (name, values) in [
             ("final_id", outcome.finalIDs), ("unmask_step", outcome.unmaskStep), ("unmask_order", outcome.unmaskOrder),
@@ -262,31 +289,17 @@ public final class TraceWriter: Sendable {
         try writeBoxNow("vocab", vocabulary.indices.map { Int32(clamping: $0) })
         try writeBoxNow("vocab_id", vocabulary.map(\.key))
         try writeText("vocab_text", vocabulary.map(\.value))
-        try file.flush()
-        try record(1, in: TraceBuilder.isComplete)
-        try file.flush()
-        try close()
-        guard rename(partialPath, path) == 0 else {
-            throw TraceError.system(
-                path: path, operation: "rename \(partialPath) to it", reason: String(cString: strerror(errno)))
-        }
     }
 
     /// Ends without a final name. What was committed stays readable in `PATH.partial`; with nothing committed, that goes.
     public func abandon() {
         // Failures were reported when they happened; here only the background work must be over.
         do { try pipeline.drain() } catch {}
-        let committed = progress.withLock { progress in
-            progress.isClosed = true
-            return progress.committed
+        let (committed, wasClosed) = progress.withLock { progress in
+            defer { progress.isClosed = true }
+            return (progress.committed, progress.isClosed)
         }
-        if committed == 0 { unlink(partialPath) }
-    }
-
-    private func close() throws {
-        progress.withLock { $0.isClosed = true }
-        for (dataset, _) in datasets.values { try dataset.close() }
-        try file.close()
+        if committed == 0, !wasClosed { partial.remove() }
     }
 
     private func writeBoxNow(_ name: String, _ values: [Int32]) throws {

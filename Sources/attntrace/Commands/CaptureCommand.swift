@@ -52,6 +52,8 @@ struct CaptureCommand: ParsableCommand {
     var threads: Int?
     @Flag(help: "Overwrite an existing trace.")
     var force = false
+    @Flag(help: "Start even if the disk seems too small for the uncompressed trace.")
+    var noSpaceCheck = false
 
     @Option(help: "Denoising steps (llada); as many as generated positions by default.")
     var steps: Int?
@@ -110,11 +112,9 @@ struct CaptureCommand: ParsableCommand {
         }
         var text = prompt ?? ""
         if let promptFile {
-            let data: Data
-            do {
-                data = try Data(contentsOf: URL(fileURLWithPath: promptFile))
-            } catch {
-                throw TraceError.system(path: promptFile, operation: "read", reason: error.localizedDescription)
+            guard let data = FileManager.default.contents(atPath: promptFile) else {
+                let reason = access(promptFile, R_OK) == 0 ? "not a file" : String(cString: strerror(errno))
+                throw TraceError.system(path: promptFile, operation: "read", reason: reason)
             }
             guard let read = String(validating: data, as: UTF8.self) else {
                 throw UsageError("\(promptFile): the prompt is not UTF-8")
@@ -126,6 +126,11 @@ struct CaptureCommand: ParsableCommand {
 
     /// Before a model is loaded: a name that is taken is never overwritten unasked.
     private func checkOutput() throws {
+        guard !output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
+        var status = stat()
+        guard !output.hasSuffix("/"),
+            lstat(output, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
+        else { throw TraceError.notAFile(path: output) }
         guard !force else { return }
         let files = FileManager.default
         if files.fileExists(atPath: output) { throw TraceError.alreadyExists(path: output) }
@@ -157,6 +162,7 @@ struct CaptureCommand: ParsableCommand {
     private func recording(for capture: Capture, prompt: Prompt, sampler: Sampler) throws -> RecordingOptions {
         var recording = RecordingOptions(
             layers: layers?.values, heads: heads?.values, signals: [.received, .rows, .maps])
+        recording.checksFreeSpace = !noSpaceCheck
         switch record {
         case .maps: break
         case .received: recording.signals = [.received]
@@ -181,7 +187,7 @@ struct CaptureCommand: ParsableCommand {
             ?? generation.generatedIDs.map(String.init).joined(separator: ",")
         if json {
             let plan = trace.plan
-            print(
+            try Terminal.output(
                 JSONValue.object([
                     ("trace", .text(output)), ("bytes", .integer(bytes)), ("seconds", .number(seconds)),
                     ("model", .text(trace.provenance.modelName)), ("sampler", .text(trace.provenance.sampler)),
@@ -191,12 +197,11 @@ struct CaptureCommand: ParsableCommand {
                     ("signals", .array(plan.signals.map(\.rawValue).sorted().map(JSONValue.text))),
                     ("generated_ids", .array(generation.generatedIDs.map { .integer(Int($0)) })),
                     ("text", .text(text)),
-                ]).text())
+                ]).text() + "\n")
             return
         }
-        print(
-            "\(output): \(InfoCommand.shapeLine(trace)), \(ByteCount.text(bytes)), \(String(format: "%.2f", seconds)) s"
-        )
-        print(text)
+        let seconds = String(format: "%.2f", seconds)
+        try Terminal.output(
+            "\(output): \(InfoCommand.shapeLine(trace)), \(ByteCount.text(bytes)), \(seconds) s\n\(text)\n")
     }
 }

@@ -31,7 +31,7 @@ struct CompareCommand: ParsableCommand {
             let contrast = try LayerContrast(
                 of: traces, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet, heads: rule.headSet,
                 window: windowRows)
-            return try result.write(contrast.table) { contrast.json }
+            return try result.write(contrast.table, isShort: true) { contrast.json }
         }
         let contrast = try Contrast(
             of: traces, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet, heads: rule.headSet,

@@ -18,7 +18,7 @@ struct InfoCommand: ParsableCommand {
     func run() throws {
         let trace = try Trace(path: trace)
         let summaries = try trace.summaries()
-        print(json ? description(trace, summaries).text() : text(trace, summaries))
+        try Terminal.output((json ? description(trace, summaries).text() : text(trace, summaries)) + "\n")
     }
 
     /// `64 steps x 8 layers x 6 heads x 96 x 96`.
@@ -33,30 +33,32 @@ struct InfoCommand: ParsableCommand {
         let origin = trace.provenance
         let plan = trace.plan
         return [
-            ("format", "\(Schema.format) \(Schema.version)"),
+            ("format", "\(Schema.format) \(quoted(trace.formatVersion))"),
             ("state", trace.isComplete ? "complete" : "cut short, or still being written"),
             ("attention", plan.causality.rawValue + (plan.isGuided ? ", with a second pass (guidance)" : "")),
             ("shape", Self.shapeLine(trace)),
-            ("prompt", "\(plan.promptLength) tokens" + (origin.prompt.isEmpty ? "" : ": \(quoted(origin.prompt))")),
+            ("prompt", "\(plan.promptLength) tokens" + (origin.prompt.isEmpty ? "" : ": \"\(quoted(origin.prompt))\"")),
             ("generated", "\(plan.generatedLength) positions"),
-            ("model", "\(origin.modelName) (\(origin.architecture))"),
-            ("weights", "sha256 \(origin.weightsSHA256)"),
-            ("tokenizer", origin.tokenizerSHA256.isEmpty ? "none" : "sha256 \(origin.tokenizerSHA256)"),
-            ("sampler", "\(origin.sampler) \(origin.samplerParameters)"),
+            ("model", quoted("\(origin.modelName) (\(origin.architecture))")),
+            ("weights", quoted("sha256 \(origin.weightsSHA256)")),
+            ("tokenizer", origin.tokenizerSHA256.isEmpty ? "none" : quoted("sha256 \(origin.tokenizerSHA256)")),
+            ("sampler", quoted("\(origin.sampler) \(origin.samplerParameters)")),
             ("seed", String(origin.seed)),
-            ("numbers", "\(origin.numericType), \(origin.kernel), \(origin.threads) threads"),
-            ("made by", "\(origin.producer) at \(origin.createdAt)"),
-            ("command", origin.commandLine.isEmpty ? "none" : origin.commandLine),
+            ("numbers", quoted("\(origin.numericType), \(origin.kernel), \(origin.threads) threads")),
+            ("made by", quoted("\(origin.producer) at \(origin.createdAt)")),
+            ("command", origin.commandLine.isEmpty ? "none" : quoted(origin.commandLine)),
         ]
     }
 
-    /// Text on one line, with what is not to be printed escaped.
+    /// Text of the file on one line, with what could move the cursor escaped.
     private func quoted(_ text: String) -> String {
         let escaped = text.unicodeScalars.map { scalar -> String in
-            scalar.properties.generalCategory == .control || scalar == "\"" || scalar == "\\"
-                ? scalar.escaped(asASCII: false) : String(scalar)
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: scalar.escaped(asASCII: true)
+            default: String(scalar)
+            }
         }
-        return "\"" + escaped.joined() + "\""
+        return escaped.joined()
     }
 
     private func text(_ trace: Trace, _ summaries: [DatasetSummary]) -> String {
@@ -84,7 +86,8 @@ struct InfoCommand: ParsableCommand {
         let origin = trace.provenance
         let plan = trace.plan
         return .object([
-            ("trace", .text(trace.path)), ("format", .text(Schema.format)), ("format_version", .text(Schema.version)),
+            ("trace", .text(trace.path)), ("format", .text(Schema.format)),
+            ("format_version", .text(trace.formatVersion)),
             ("is_complete", .flag(trace.isComplete)), ("committed_steps", .integer(trace.committedSteps)),
             ("causality", .text(plan.causality.rawValue)), ("is_guided", .flag(plan.isGuided)),
             ("prompt_length", .integer(plan.promptLength)), ("generated_length", .integer(plan.generatedLength)),

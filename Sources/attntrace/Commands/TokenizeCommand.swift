@@ -34,9 +34,9 @@ struct TokenizeCommand: ParsableCommand {
         guard jsonl else {
             guard let text else { throw UsageError("give the text, or --jsonl to read lines from stdin") }
             if decode {
-                print(tokenizer.decode(try ids(of: text)))
+                try Terminal.output(tokenizer.decode(try known(ids(of: text), tokenizer)) + "\n")
             } else {
-                print(try encode(text, tokenizer).map(String.init).joined(separator: ","))
+                try Terminal.output(try encode(text, tokenizer).map(String.init).joined(separator: ",") + "\n")
             }
             return
         }
@@ -45,7 +45,7 @@ struct TokenizeCommand: ParsableCommand {
         while let line = readLine() {
             number += 1
             if line.isEmpty { continue }
-            print(try answer(to: line, number: number, tokenizer))
+            try Terminal.output(try answer(to: line, number: number, tokenizer) + "\n")
         }
     }
 
@@ -54,11 +54,19 @@ struct TokenizeCommand: ParsableCommand {
     }
 
     private func ids(of text: String) throws -> [Int32] {
-        let ids = text.split(separator: ",", omittingEmptySubsequences: true).map {
+        let ids = text.split(separator: ",", omittingEmptySubsequences: false).map {
             Int32($0.trimmingCharacters(in: .whitespaces))
         }
         guard let whole = ids as? [Int32] else { throw UsageError("--decode takes whole numbers: 1,2,3") }
         return whole
+    }
+
+    /// Refuses an id that the tokenizer does not have.
+    private func known(_ ids: [Int32], _ tokenizer: Tokenizer) throws -> [Int32] {
+        for id in ids where id < 0 || Int(id) >= tokenizer.vocabularySize {
+            throw UsageError("the id \(id) is outside the vocabulary 0 ..< \(tokenizer.vocabularySize)")
+        }
+        return ids
     }
 
     private func answer(to line: String, number: Int, _ tokenizer: Tokenizer) throws -> String {
@@ -68,7 +76,7 @@ struct TokenizeCommand: ParsableCommand {
             if decode {
                 let encoder = JSONEncoder()
                 encoder.outputFormatting = .withoutEscapingSlashes
-                let text = tokenizer.decode(try decoder.decode([Int32].self, from: data))
+                let text = tokenizer.decode(try known(decoder.decode([Int32].self, from: data), tokenizer))
                 return String(decoding: try encoder.encode(text), as: UTF8.self)
             }
             let ids = try encode(decoder.decode(String.self, from: data), tokenizer)

@@ -63,6 +63,9 @@ struct TrajectoriesCommand: ParsableCommand {
 
     private func draw(_ trace: Trace) throws {
         guard result.chosen == .table else { throw UsageError("--plot draws text; leave out --format and --json") }
+        guard rule.layers == nil, rule.heads == nil, rule.per == "head" else {
+            throw UsageError("--plot draws what --layer and --head say; leave out --layers, --heads and --per")
+        }
         let target: PlotTarget
         switch (layer, head) {
         case (let layer?, let head?): target = .head(layer: layer, head: head)

@@ -23,11 +23,11 @@ enum Failure {
         let code = root.exitCode(for: error)
         guard code != .success else {
             // --help and --version come this way.
-            print(root.fullMessage(for: error))
-            Foundation.exit(0)
+            Foundation.exit(Terminal.write(root.fullMessage(for: error) + "\n", to: STDOUT_FILENO) ? 0 : system)
         }
         if error is ExitCode { Foundation.exit(code.rawValue) }
-        Terminal.error(root.fullMessage(for: error))
+        let message = root.message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
+        Terminal.error("attntrace: \(message) (see --help)")
         Foundation.exit(code == .validationFailure ? usage : system)
     }
 
@@ -50,7 +50,7 @@ enum Failure {
     private static func traceCode(_ error: TraceError) -> Int32 {
         switch error {
         case .notATrace, .unsupportedVersion, .damaged, .notRecorded: badData
-        case .outOfRange, .alreadyExists, .misuse: usage
+        case .outOfRange, .alreadyExists, .notAFile, .inUse, .misuse: usage
         case .notFound, .system: system
         }
     }

@@ -14,12 +14,12 @@ struct ProgressLine {
         let line = String(
             format: "\rstep %d/%d  %.1f steps/s  %@ left\u{1b}[K", progress.step, progress.steps, rate,
             Self.duration(left))
-        FileHandle.standardError.write(Data(line.utf8))
+        Terminal.progress(line)
     }
 
     /// Removes the line.
     func clear() {
-        if isShown { FileHandle.standardError.write(Data("\r\u{1b}[K".utf8)) }
+        if isShown { Terminal.progress("\r\u{1b}[K") }
     }
 
     /// A time for people: `4 s`, `12 min 05 s`, `3 h 20 min`.

@@ -21,10 +21,14 @@ struct TableOutput: ParsableArguments {
     /// What was asked for, the shorthand included.
     var chosen: Format { json ? .json : format }
 
-    /// Prints or writes a table; `whole` gives the JSON, with what made the table.
-    func write(_ table: Table, json whole: () -> JSONValue) throws {
+    func validate() throws {
+        guard rows >= 0 else { throw ValidationError("--rows must be 0 or more") }
+    }
+
+    /// Prints or writes a table; `whole` gives the JSON, with what made the table. A short table is printed whole.
+    func write(_ table: Table, isShort: Bool = false, json whole: () -> JSONValue) throws {
         switch chosen {
-        case .table: try write(table.text(limit: rows > 0 ? rows : nil) + "\n")
+        case .table: try write(table.text(limit: rows > 0 && !isShort ? rows : nil) + "\n")
         case .csv: try write(table.csv())
         case .json: try write(whole().text() + "\n")
         }
@@ -32,16 +36,31 @@ struct TableOutput: ParsableArguments {
 
     /// Prints or writes text as it is.
     func write(_ text: String) throws {
-        guard let output else {
-            FileHandle.standardOutput.write(Data(text.utf8))
-            return
+        guard let output else { return try Terminal.output(text) }
+        var status = stat()
+        if lstat(output, &status) == 0 {
+            guard force else { throw TraceError.alreadyExists(path: output) }
+            // Never put a file in the place of a folder, a device or a link.
+            guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError.notAFile(path: output) }
         }
-        if FileManager.default.fileExists(atPath: output), !force { throw TraceError.alreadyExists(path: output) }
-        do {
-            // Under another name first: what has the final name is always whole.
-            try Data(text.utf8).write(to: URL(fileURLWithPath: output), options: .atomic)
-        } catch {
-            throw TraceError.system(path: output, operation: "write", reason: error.localizedDescription)
+        // Under another name first: what has the final name is always whole.
+        let aside = output + ".\(getpid()).partial"
+        func failure(_ operation: String) -> TraceError {
+            .system(path: output, operation: operation, reason: String(cString: strerror(errno)))
+        }
+        let descriptor = open(aside, O_WRONLY | O_CREAT | O_EXCL, 0o666)
+        guard descriptor >= 0 else { throw failure("write") }
+        let isWritten = Terminal.write(text, to: descriptor)
+        let error = errno
+        guard close(descriptor) == 0, isWritten else {
+            unlink(aside)
+            errno = isWritten ? errno : error
+            throw failure("write")
+        }
+        guard rename(aside, output) == 0 else {
+            let reason = failure("rename a finished file to it")
+            unlink(aside)
+            throw reason
         }
     }
 }

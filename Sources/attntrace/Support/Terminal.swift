@@ -1,10 +1,36 @@
 import Foundation
+import TraceFormat
 
-/// Standard error, and what the terminal can do.
+/// Standard output and error, and what the terminal can do.
 enum Terminal {
-    /// Writes a line to stderr.
+    /// Writes a result to stdout, all of it or an error.
+    static func output(_ text: String) throws {
+        guard write(text, to: STDOUT_FILENO) else {
+            throw TraceError.system(
+                path: "standard output", operation: "write", reason: String(cString: strerror(errno)))
+        }
+    }
+
+    /// Writes a line to stderr. Where that fails there is nobody left to tell.
     static func error(_ line: String) {
-        FileHandle.standardError.write(Data((line + "\n").utf8))
+        _ = write(line + "\n", to: STDERR_FILENO)
+    }
+
+    /// Writes to stderr as it is, for a line that is written over.
+    static func progress(_ text: String) {
+        _ = write(text, to: STDERR_FILENO)
+    }
+
+    /// Writes everything; false, with errno set, when the system refuses.
+    static func write(_ text: String, to descriptor: Int32) -> Bool {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return false }
+            bytes = bytes.dropFirst(count)
+        }
+        return true
     }
 
     /// Whether a person is watching stderr.
@@ -12,7 +38,7 @@ enum Terminal {
 
     /// Whether stdout takes colour: a terminal, and nobody asked for none (https://no-color.org).
     static var showsColour: Bool {
-        isatty(STDOUT_FILENO) == 1 && ProcessInfo.processInfo.environment["NO_COLOR"] == nil
+        isatty(STDOUT_FILENO) == 1 && (ProcessInfo.processInfo.environment["NO_COLOR"] ?? "").isEmpty
     }
 
     /// Columns of the terminal; 100 where stdout is none.

@@ -1,0 +1,76 @@
+import CHDF5
+import Foundation
+
+/// The name under which a trace is written, `PATH.partial`, held against other writers until it gets its final name.
+final class PartialFile: Sendable {
+    let path: String
+    let finalPath: String
+    private let replaces: Bool
+    private let descriptor: Int32
+
+    /// Clears the way for a new file at `finalPath + ".partial"`.
+    ///
+    /// - Throws: ``TraceError`` when a name is taken and may not be replaced, is no file's, or is being written to.
+    static func prepare(for finalPath: String, replacing: Bool) throws {
+        let partial = finalPath + ".partial"
+        guard !finalPath.isEmpty, !finalPath.hasSuffix("/") else { throw TraceError.notAFile(path: finalPath) }
+        for path in [finalPath, partial] {
+            var status = stat()
+            guard lstat(path, &status) == 0 else { continue }
+            // Never put a file in the place of a folder, a device or a link.
+            guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError.notAFile(path: path) }
+            guard replacing else { throw TraceError.alreadyExists(path: path) }
+        }
+        let old = Foundation.open(partial, O_RDWR)
+        guard old >= 0 else { return }
+        defer { Foundation.close(old) }
+        guard chdf5_lock(old) == 0 else { throw TraceError.inUse(path: partial) }
+        unlink(partial)
+    }
+
+    /// Holds a file that was just created.
+    init(for finalPath: String, replacing: Bool) throws {
+        self.finalPath = finalPath
+        replaces = replacing
+        path = finalPath + ".partial"
+        descriptor = Foundation.open(path, O_RDWR)
+        guard descriptor >= 0, chdf5_lock(descriptor) == 0 else {
+            let reason = String(cString: strerror(errno))
+            if descriptor >= 0 { Foundation.close(descriptor) }
+            throw TraceError.system(path: path, operation: "lock", reason: reason)
+        }
+    }
+
+    deinit { Foundation.close(descriptor) }
+
+    /// Removes the file, when nothing in it is worth keeping.
+    func remove() {
+        if isOurs { unlink(path) }
+    }
+
+    /// Gives the file its final name; what appeared there meanwhile is kept unless replacing was asked for.
+    func publish() throws {
+        guard isOurs else { throw TraceError.inUse(path: path) }
+        if !replaces {
+            // A link fails where the name is taken, which rename does not.
+            if link(path, finalPath) == 0 {
+                unlink(path)
+                return
+            }
+            if errno == EEXIST { throw TraceError.alreadyExists(path: finalPath) }
+            // Some file systems have no links; there the name was free when the run began.
+        }
+        guard rename(path, finalPath) == 0 else {
+            throw TraceError.system(
+                path: finalPath, operation: "rename \(path) to it", reason: String(cString: strerror(errno)))
+        }
+    }
+
+    /// Whether the name still leads to the file that was created.
+    private var isOurs: Bool {
+        var held = stat()
+        var named = stat()
+        return fstat(descriptor, &held) == 0 && lstat(path, &named) == 0 && held.st_ino == named.st_ino
+            && held.st_dev == named.st_dev
+    }
+}

@@ -1,0 +1,62 @@
+"""The examples run, and their Swift and Python sides print the same."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support import MODELS, PROMPT, REPO
+
+EXAMPLES = REPO / "examples"
+# Kept between runs: the libraries are compiled once.
+SCRATCH = Path(os.environ.get("ATTNTRACE_EXAMPLES_BUILD") or REPO / ".build/examples")
+
+
+def output(*command):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def built():
+    """The folder of the Swift examples' programs."""
+    command = ["swift", "build", "--package-path", EXAMPLES, "-c", "release", "--scratch-path", SCRATCH]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=1800)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Path(output(*command, "--show-bin-path").strip())
+
+
+@pytest.mark.parametrize("name", ["diffusion", "causal", "selected"])
+def test_read_a_trace(built, traces, name):
+    swift = output(built / "read-a-trace", traces[name])
+    python = output(sys.executable, EXAMPLES / "01-read-a-trace/read.py", traces[name])
+    assert swift == python
+    assert len(swift.splitlines()) == 4
+
+
+@pytest.mark.parametrize("name", ["diffusion", "guided", "received"])
+def test_sinks_by_hand(built, traces, name):
+    swift = output(built / "sinks-by-hand", traces[name])
+    python = output(sys.executable, EXAMPLES / "02-sinks-by-hand/sinks.py", traces[name])
+    assert swift == python
+    assert swift.count("sinks, the strongest receives") == 16
+
+
+def test_capture_from_swift(built, tmp_path):
+    trace = tmp_path / "out.h5"
+    swift = output(built / "capture-from-swift", MODELS / "tiny-mdm", PROMPT, trace)
+    python = output(sys.executable, EXAMPLES / "03-capture-from-swift/read.py", trace)
+    assert swift == python
+    assert "steps: 8" in swift
+    assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
+
+
+def test_every_example_is_tested():
+    folders = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name[:2].isdigit())
+    assert folders == ["01-read-a-trace", "02-sinks-by-hand", "03-capture-from-swift"]
+    for folder in folders:
+        assert (EXAMPLES / folder / "main.swift").exists()
+        assert list((EXAMPLES / folder).glob("*.py"))

@@ -1,0 +1,26 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+
+// How a program of yours depends on attntrace; here by path, elsewhere by URL.
+let package = Package(
+    name: "examples",
+    dependencies: [.package(name: "attntrace", path: "..")],
+    targets: [
+        .executableTarget(
+            name: "read-a-trace",
+            dependencies: [.product(name: "TraceFormat", package: "attntrace")],
+            path: "01-read-a-trace", exclude: ["read.py"], swiftSettings: strict),
+        .executableTarget(
+            name: "sinks-by-hand",
+            dependencies: [
+                .product(name: "TraceFormat", package: "attntrace"), .product(name: "Analysis", package: "attntrace"),
+            ],
+            path: "02-sinks-by-hand", exclude: ["sinks.py"], swiftSettings: strict),
+        .executableTarget(
+            name: "capture-from-swift",
+            dependencies: [.product(name: "Capture", package: "attntrace")],
+            path: "03-capture-from-swift", exclude: ["read.py"], swiftSettings: strict),
+    ]
+)
