@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 attntrace=${ATTNTRACE:?run make demo}
 python=${PYTHON:?run make demo}
 out=out/demo
-prompt="${DEMO_PROMPT:-And the LORD said unto the people, Hear my words, and keep my commandments,}"
+prompt="${DEMO_PROMPT:-And it came to pass in those days, that the king of Israel went up to the house of the LORD, and said unto the people,}"
 
 say() {
     printf '\n== %s\n' "$1"
@@ -16,8 +16,10 @@ rm -rf $out
 mkdir -p $out
 
 say "1. Capture: masked diffusion (tiny-mdm) and its autoregressive twin (tiny-ar), the same prompt, every map"
-"$attntrace" capture --model tiny-mdm --prompt "$prompt" --gen-length 64 --block-length 32 --output $out/mdm.h5
-"$attntrace" capture --model tiny-ar --prompt "$prompt" --max-new-tokens 64 --output $out/ar.h5
+"$attntrace" capture --model tiny-mdm --prompt "$prompt" --gen-length 64 --block-length 16 \
+    --temperature 0.7 --output $out/mdm.h5
+"$attntrace" capture --model tiny-ar --prompt "$prompt" --max-new-tokens 64 --temperature 0.7 \
+    --output $out/ar.h5
 
 say "2. What the files hold"
 "$attntrace" info $out/mdm.h5
