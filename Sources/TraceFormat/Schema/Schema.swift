@@ -72,7 +72,8 @@ public enum Schema {
         dataset("block", [.step], .int32, "the sampler's block; -1 where it has none"),
         dataset("mask_count", [.step], .int32, "masked positions as fed in"),
         dataset(
-            "time", [.step], .float32, "share of the generated positions that were fed in masked; NaN in a causal trace"),
+            "time", [.step], .float32, "share of the generated positions that were fed in masked; NaN in a causal trace"
+        ),
         dataset("final_id", [.position], .int32, "id after the last step"),
         dataset("unmask_step", [.position], .int32, "step that unmasked it; -1 prompt, -2 stayed masked"),
         dataset(
