@@ -1,8 +1,8 @@
 # make demo   set up, build, capture both embedded models, show where their sinks float
 # make test   set up, lint, build, run every test
 SWIFT ?= swift
-CONFIGURATION := release
-BUILD := $(SWIFT) build -c $(CONFIGURATION)
+# Programs are built for speed, unit tests with every check on.
+BUILD := $(SWIFT) build -c release
 BINARY = $(shell $(BUILD) --show-bin-path)/attntrace
 PYTHON := .venv/bin/python
 
@@ -39,8 +39,8 @@ format:
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests examples Benchmarks
 
 unit: setup-test
-	$(BUILD) --build-tests
-	$(SWIFT) test -c $(CONFIGURATION) --skip-build
+	$(SWIFT) build --build-tests
+	$(SWIFT) test --skip-build
 
 interop: setup-test
 	$(BUILD)
