@@ -75,7 +75,7 @@ def main():
 
     with tempfile.TemporaryDirectory() as folder:
         write_model(Path(folder), HUNDRED_M, causal=False)
-        capture(folder, "100M random", 64, 192, 3, steps=8)
+        capture(folder, "134M random", 64, 192, 3, steps=8)
     if "--demo" in sys.argv[1:]:
         demo()
     out = root / "out"

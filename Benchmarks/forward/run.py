@@ -138,14 +138,14 @@ def main():
     parser.add_argument("--binary", default=".build/release/forward-bench")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--model", choices=("embedded", "100M"), help="only one of the two models")
+    parser.add_argument("--model", choices=("embedded", "134M"), help="only one of the two models")
     parser.add_argument("--kernels", help="portable, avx2 or avx512 instead of the best")
     parser.add_argument(
         "--cpu", action="store_true", help="processor time instead of time; with --threads 1, for a busy machine")
     parser.add_argument("--json", action="store_true")
     a = parser.parse_args()
     rows = []
-    for name, shape in (("embedded", EMBEDDED), ("100M", HUNDRED_M)):
+    for name, shape in (("embedded", EMBEDDED), ("134M", HUNDRED_M)):
         if a.model not in (None, name):
             continue
         for causal in (False, True):
