@@ -48,7 +48,7 @@ say "6. The same by layer, and the first token's share of attention against unif
 "$attntrace" compare $out/mdm.h5 $out/ar.h5 --by-layer --rows 0
 
 say "7. Drift: position across, step down, the shade what a position receives, sinks marked"
-for layer in 1 4; do
+for layer in 1 3; do
     "$attntrace" trajectories $out/mdm.h5 --plot --layer $layer --height 24 | tee $out/mdm-layer-$layer.txt
     "$attntrace" trajectories $out/ar.h5 --plot --layer $layer --height 24 | tee $out/ar-layer-$layer.txt
 done
