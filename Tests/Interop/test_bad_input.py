@@ -392,3 +392,46 @@ def test_embedded_models_elsewhere(tmp_path):
     """Where the embedded model is not found, the message says how to name its folder."""
     refuses(
         USAGE, "tokenize", "hello", names=["tiny-mdm", "ATTNTRACE_MODELS"], env={"ATTNTRACE_MODELS": str(tmp_path)})
+
+
+LARGEST = 2**63 - 1
+
+
+@pytest.mark.parametrize("arguments", [
+    ["sinks", "causal", "--unit", "window", "--window", LARGEST], ["trajectories", "diffusion", "--gap", LARGEST],
+    ["trajectories", "diffusion", "--reach", LARGEST], ["trajectories", "diffusion", "--unmatched-cost", LARGEST],
+    ["compare", "diffusion", "causal", "--by-layer", "--layers", 99], ["sinks", "diffusion", "--rows", -1],
+])
+def test_numbers_beyond_reason(traces, arguments):
+    arguments = [traces[a] if a in ("diffusion", "causal") else a for a in arguments]
+    done = attntrace(*arguments)
+    assert done.returncode == USAGE and done.stdout == ""
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reach_longer_than_the_run_is_the_run(traces):
+    far, near = (attntrace("trajectories", traces["diffusion"], "--reach", reach).stdout for reach in (10**9, 100))
+    assert far.replace(str(10**9), "100") == near
+
+
+@pytest.mark.parametrize("command", ["info", "sinks", "trajectories", "compare"])
+@pytest.mark.parametrize("edit, names", [
+    (lambda f: f.attrs.__setitem__("prompt_length", np.int32(0)), ["prompt_length"]),
+    (lambda f: f.attrs.__setitem__("prompt_length", np.int32(2**31 - 1)), ["damaged"]),
+    (lambda f: f["step"].__setitem__(3, -(2**31)), ["step"]),
+    (lambda f: f["committed_steps"].__setitem__((), 10**9), ["damaged"]),
+    (lambda f: f["committed_steps"].__setitem__((), -5), ["committed_steps"]),
+], ids=["no-prompt", "long-prompt", "step-label", "too-many-steps", "negative-steps"])
+def test_a_trace_that_lies(traces, tmp_path, command, edit, names):
+    trace = tmp_path / "edited.h5"
+    shutil.copy(traces["causal"], trace)
+    with h5py.File(trace, "r+", libver=("v110", "v110")) as f:
+        edit(f)
+    refuses(DATA, command, trace, names=[trace, *names])
+
+
+def test_a_result_that_cannot_be_written_is_an_error(traces):
+    with open("/dev/full", "w") as full:
+        for command in ["info", "sinks"]:
+            done = subprocess.run([ATTNTRACE, command, str(traces["diffusion"])], stdout=full, stderr=subprocess.PIPE)
+            assert done.returncode == SYSTEM and b"No space left" in done.stderr

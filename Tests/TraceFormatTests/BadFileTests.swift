@@ -129,4 +129,44 @@ import TraceFormat
         }
         #expect(text.contains("No such file or directory"), "\(text)")
     }
+
+    @Test func aNameThatIsTakenMeanwhileIsKept() throws {
+        try Samples.inFolder { folder in
+            let path = folder + "/a.h5"
+            let plan = Samples.plan(.bidirectional)
+            let writer = try TraceWriter(creating: path, plan: plan, provenance: Samples.provenance)
+            try Samples.writeStep(0, of: plan, with: writer)
+            try writer.commitStep()
+            try Data("precious".utf8).write(to: URL(fileURLWithPath: path))
+            #expect(throws: TraceError.alreadyExists(path: path)) { try writer.finish(Samples.outcome(plan)) }
+            #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == Data("precious".utf8))
+            #expect(try Trace(path: path + ".partial").isComplete)
+        }
+    }
+
+    @Test func twoWritersDoNotTakeOneFile() throws {
+        try Samples.inFolder { folder in
+            let path = folder + "/a.h5"
+            let plan = Samples.plan(.bidirectional)
+            let first = try TraceWriter(creating: path, plan: plan, provenance: Samples.provenance)
+            try Samples.writeStep(0, of: plan, with: first)
+            try first.commitStep()
+            #expect(throws: TraceError.inUse(path: path + ".partial")) {
+                try TraceWriter(creating: path, plan: plan, provenance: Samples.provenance, overwrite: true)
+            }
+            try first.finish(Samples.outcome(plan))
+            #expect(try Trace(path: path).isComplete)
+        }
+    }
+
+    @Test func whatIsNoFileIsNeverReplaced() throws {
+        try Samples.inFolder { folder in
+            for path in ["", folder, folder + "/", "/dev/null"] {
+                #expect(throws: TraceError.notAFile(path: path)) {
+                    try TraceWriter(
+                        creating: path, plan: Samples.plan(.causal), provenance: Samples.provenance, overwrite: true)
+                }
+            }
+        }
+    }
 }
