@@ -27,9 +27,9 @@ echo
 "$attntrace" info $out/ar.h5
 
 say "3. Sinks: a key is one where its received sum is above the mean of the others + 3 (Rulli et al.), per head"
-"$attntrace" sinks $out/mdm.h5 --table summary --rows 0
+"$attntrace" sinks $out/mdm.h5 --table summary
 echo
-"$attntrace" sinks $out/ar.h5 --table summary --rows 0
+"$attntrace" sinks $out/ar.h5 --table summary
 "$attntrace" sinks $out/mdm.h5 --format csv --output $out/mdm-sinks.csv
 "$attntrace" sinks $out/ar.h5 --format csv --output $out/ar-sinks.csv
 
@@ -47,9 +47,8 @@ say "5. The contrast, on like rows: the rows that scored each token, and windows
 say "6. The same by layer, and the first token's share of attention against uniform"
 "$attntrace" compare $out/mdm.h5 $out/ar.h5 --by-layer --rows 0
 echo
-echo "How to read it: the papers' contrast shows at this size in first_token_over_uniform (the autoregressive model keeps"
-echo "a sink at its first token) and in the windows (where the diffusion model's attention moves on). From one row to the"
-echo "next both models turn over: single rows follow content, and twins this small have weak sinks."
+echo "How to read it: where first_token_over_uniform is well above 1, the model keeps a sink at its first token; the"
+echo "larger floating index and turnover are, the more its attention moves from one row, or window, to the next."
 
 say "7. Drift: position across, step down, the shade what a position receives, sinks marked"
 for layer in 1 3; do

@@ -31,11 +31,16 @@ extension CaptureError: CustomStringConvertible {
         case .noMaskToken: "the model's config.json names no mask token, which the sampler llada needs"
         case .noTokenizer(let directory):
             "\(directory) has no tokenizer.json to read the prompt with; give token ids instead"
+        case .tooLong(let promptLength, _, let maximum, _) where promptLength >= maximum:
+            """
+            the prompt has \(promptLength) tokens, but the model takes \(maximum), at least one of them generated: \
+            shorten the prompt to \(max(0, maximum - 1))
+            """
         case .tooLong(let promptLength, let generatedLength, let maximum, let option):
             """
             \(promptLength) prompt tokens and \(generatedLength) generated ones make \
             \(promptLength + generatedLength), but the model takes \(maximum): shorten the prompt, or lower \
-            \(option) to \(max(0, maximum - promptLength)) or less
+            \(option) to \(maximum - promptLength) or less
             """
         case .unknownToken(let id, let index, let vocabularySize):
             "token \(index) of the prompt has the id \(id), outside the vocabulary 0 ..< \(vocabularySize)"

@@ -32,10 +32,9 @@ struct ModelFixture {
         expected = try Checkpoint(directory: aside.path)
     }
 
-    /// Whether an embedded model and its numbers are there.
-    static func has(embedded name: String) -> Bool {
-        FileManager.default.fileExists(atPath: "\(models)/\(name)/model.safetensors")
-            && FileManager.default.fileExists(atPath: "\(folder)/\(name).safetensors")
+    /// The model by its name, tiny or embedded.
+    init(named name: String) throws {
+        self = try Self.embedded.contains(name) ? Self(embedded: name) : Self(tiny: name)
     }
 
     func model(threads: Int = 2, kernels: KernelSet = .best) throws -> Transformer {

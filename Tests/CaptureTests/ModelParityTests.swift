@@ -22,7 +22,25 @@ import Testing
         print("parity \(name) \(set.rawValue): logits \(ofLogits), attention \(ofWeights), log-sum-exp \(ofSums)")
     }
 
-    @Test(arguments: ModelFixture.embedded.filter(ModelFixture.has(embedded:)))
+    @Test(arguments: ModelFixture.tiny + ModelFixture.embedded)
+    func theSameTokensAtTemperatureZero(name: String) throws {
+        let fixture = try ModelFixture(named: name)
+        let model = try fixture.model()
+        let expected = try fixture.integers("generated")
+        let prompt = Array(expected.prefix(6))
+        #expect(expected.count == 22)
+        let generation: Generation
+        if let maskID = model.configuration.maskTokenID {
+            generation = try LLaDASampler(steps: 16, genLength: 16, blockLength: 8)
+                .generate(from: prompt, with: model, maskID: Int32(maskID))
+        } else {
+            generation = try AutoregressiveSampler(maxNewTokens: 16, eosTokenIDs: [])
+                .generate(from: prompt, with: model)
+        }
+        #expect(generation.finalIDs == expected)
+    }
+
+    @Test(arguments: ModelFixture.embedded)
     func embeddedModels(name: String) throws {
         let fixture = try ModelFixture(embedded: name)
         let digest = try Checkpoint(directory: fixture.directory).weightsSHA256()

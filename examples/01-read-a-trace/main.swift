@@ -3,6 +3,10 @@
 import Foundation
 import TraceFormat
 
+guard CommandLine.arguments.count == 2 else {
+    print("usage: read-a-trace TRACE")
+    exit(2)
+}
 let trace = try Trace(path: CommandLine.arguments[1])
 print(trace.provenance.modelName, trace.plan.causality.rawValue)
 

@@ -4,6 +4,10 @@ import Analysis
 import Foundation
 import TraceFormat
 
+guard CommandLine.arguments.count == 2 else {
+    print("usage: sinks-by-hand TRACE")
+    exit(2)
+}
 let trace = try Trace(path: CommandLine.arguments[1])
 let rule = SinkRule.excess(epsilon: 3, unit: .sum)
 var stream = try ReceivedStream(of: trace, per: .head)

@@ -80,7 +80,7 @@ public final class TraceWriter: Sendable {
     /// Whether the plan holds a dataset.
     public func contains<E>(_ key: DatasetKey<E>) -> Bool { datasets[key.path] != nil }
 
-    /// The shape of one chunk of a dataset: the unit of writing.
+    /// The shape of one chunk of a dataset: the unit of writing. Throws ``TraceError/misuse(_:)`` where it is not planned.
     public func chunkShape<E>(of key: DatasetKey<E>) throws -> [Int] { try dataset(key).1.chunk }
 
     // MARK: Writing
@@ -90,6 +90,9 @@ public final class TraceWriter: Sendable {
     ///
     /// Returns once the values are copied. The block must begin on chunk boundaries and, on each axis, cover whole
     /// chunks or reach the axis's full length; datasets along steps or positions alone take any block.
+    ///
+    /// - Throws: ``TraceError/misuse(_:)`` where the block or the dataset is not the plan's; ``HDF5Error`` for this block,
+    ///   or for an earlier one whose writing failed in the background. After that the trace can only be abandoned.
     public func write<E: TraceElement>(
         _ key: DatasetKey<E>, at origin: [Int], shape: [Int], values: UnsafeBufferPointer<E>
     ) throws {
@@ -110,7 +113,7 @@ public final class TraceWriter: Sendable {
         }
     }
 
-    /// Writes a block from an array.
+    /// Writes a block from an array. Throws what the other form throws.
     public func write<E: TraceElement>(_ key: DatasetKey<E>, at origin: [Int], shape: [Int], values: [E]) throws {
         try values.withUnsafeBufferPointer { try write(key, at: origin, shape: shape, values: $0) }
     }
@@ -220,7 +223,8 @@ public final class TraceWriter: Sendable {
 
     /// Makes everything written since the last commit durable as one step more, and returns how many there are.
     ///
-    /// Waits for the background work. After it returns, a kill of the process loses nothing of these steps.
+    /// Waits for the background work. After it returns, a kill of the process loses nothing of these steps. Throws
+    /// ``HDF5Error`` where something of the step could not be written: the step is then not committed.
     @discardableResult
     public func commitStep() throws -> Int {
         try leavingOpenOnFailure {
@@ -293,8 +297,9 @@ public final class TraceWriter: Sendable {
 
     /// Ends without a final name. What was committed stays readable in `PATH.partial`; with nothing committed, that goes.
     public func abandon() {
-        // Failures were reported when they happened; here only the background work must be over.
-        do { try pipeline.drain() } catch {}
+        // Whoever abandons a run knows of a failure already. One of the background work that nobody asked for yet still
+        // means that nothing may be closed.
+        do { try leavingOpenOnFailure { try pipeline.drain() } } catch {}
         let (committed, wasClosed) = progress.withLock { progress in
             defer { progress.isClosed = true }
             return (progress.committed, progress.isClosed)

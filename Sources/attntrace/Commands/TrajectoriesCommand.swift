@@ -58,7 +58,7 @@ struct TrajectoriesCommand: ParsableCommand {
             case .hops: analysis.hopsTable
             case .paths: analysis.pathsTable
             }
-        try result.write(chosen) { analysis.json(including: [chosen]) }
+        try result.write(chosen, isShort: table == .summary) { analysis.json(including: [chosen]) }
     }
 
     private func draw(_ trace: Trace) throws {

@@ -83,6 +83,7 @@ class Shape:
                 "norm1": "attn_norm", "norm2": "ff_norm", "q": "q_proj", "k": "k_proj", "v": "v_proj",
                 "o": "attn_out", "gate": "ff_proj", "up": "up_proj", "down": "ff_out"}
         self.theta, self.eps = c["rope_theta"], c["rms_norm_eps"]
+        self.mask = c.get("mask_token_id")
 
     def tensors(self) -> dict:
         """Every tensor's shape by name."""
@@ -212,11 +213,32 @@ def write_tiny(name: str, config: dict, dtype, length: int, shards: int):
     save_file(expected(folder, ids, name), folder / "expected.safetensors")
 
 
+def generate(shape: Shape, weights: dict, ids: torch.Tensor, steps: int = 16, block: int = 8) -> torch.Tensor:
+    """Sixteen tokens after the first six of `ids` at temperature 0: greedy, or by LLaDA's low-confidence sampler."""
+    prompt = ids[ids != shape.mask][:6] if shape.mask is not None else ids[:6]
+    if shape.causal:
+        tokens = prompt
+        for _ in range(steps):
+            tokens = torch.cat([tokens, forward(shape, weights, tokens)[0][-1].argmax().view(1)])
+        return tokens
+    tokens = torch.cat([prompt, torch.full((steps,), shape.mask)])
+    for step in range(steps):  # one token a step: as many steps as positions, in each block
+        end = len(prompt) + (step // block + 1) * block
+        p = forward(shape, weights, tokens)[0].double().softmax(-1)
+        best, token = p.max(-1)
+        best[(tokens != shape.mask) | (torch.arange(len(tokens)) >= end)] = -1
+        place = best.argmax()
+        tokens[place] = token[place]
+    return tokens
+
+
 def expected(folder: Path, ids, say: str) -> dict:
     shape, weights = Shape(json.loads((folder / "config.json").read_text())), load_weights(folder)
     logits, attention, sums = forward(shape, weights, ids)
     agree_with_transformers(shape, weights, ids, logits, attention, say)
-    return {"ids": ids.int(), "logits": logits, "attention": attention, "log_sum_exp": sums}
+    return {
+        "ids": ids.int(), "logits": logits, "attention": attention, "log_sum_exp": sums,
+        "generated": generate(shape, weights, ids).int()}
 
 
 def embedded_ids(name: str) -> torch.Tensor:
@@ -231,7 +253,7 @@ def embedded(name: str) -> dict:
     whole = expected(MODELS / name, embedded_ids(name), name)
     digest = hashlib.sha256((MODELS / name / "model.safetensors").read_bytes()).digest()
     return {
-        "ids": whole["ids"], "rows": torch.tensor(LOGIT_ROWS, dtype=torch.int32),
+        "ids": whole["ids"], "generated": whole["generated"], "rows": torch.tensor(LOGIT_ROWS, dtype=torch.int32),
         "logits": whole["logits"][list(LOGIT_ROWS)].clone(), "maps": torch.tensor(MAPS, dtype=torch.int32),
         "attention": torch.stack([whole["attention"][layer, head] for layer, head in MAPS]),
         "weights_sha256": torch.tensor(list(digest), dtype=torch.uint8)}
