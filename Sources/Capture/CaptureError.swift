@@ -51,7 +51,7 @@ extension CaptureError: CustomStringConvertible {
         case .diskTooSmall(let path, let needed, let free):
             """
             \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \
-            less, or leave out this check (--no-space-check)
+            less, or leave out this check
             """
         }
     }

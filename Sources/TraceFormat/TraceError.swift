@@ -14,6 +14,8 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
     case outOfRange(path: String, object: String, reason: String)
     /// The final name is taken, and overwriting was not asked for.
     case alreadyExists(path: String)
+    /// What was committed of a run that was killed, or still goes on, is under the name to write to.
+    case unfinished(path: String)
     /// The name is that of a folder, a device or nothing at all.
     case notAFile(path: String)
     /// Another capture is writing there now.
@@ -33,7 +35,9 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .damaged(let path, let object, let reason): "\(path): /\(object): damaged: \(reason)"
         case .notRecorded(let path, let object): "\(path): /\(object) was not recorded"
         case .outOfRange(let path, let object, let reason): "\(path): /\(object): \(reason)"
-        case .alreadyExists(let path): "\(path): already exists; choose another name, or overwrite it with --force"
+        case .alreadyExists(let path): "\(path): already exists; choose another name, or overwrite it"
+        case .unfinished(let path):
+            "\(path): already exists and may hold committed steps of an unfinished capture; choose another name, or overwrite it"
         case .notAFile(let path):
             "\(path.isEmpty ? "an empty name" : path): not the name of a file that could be written"
         case .inUse(let path): "\(path): another capture is writing it now"

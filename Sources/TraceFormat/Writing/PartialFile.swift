@@ -8,10 +8,8 @@ final class PartialFile: Sendable {
     private let replaces: Bool
     private let descriptor: Int32
 
-    /// Clears the way for a new file at `finalPath + ".partial"`.
-    ///
-    /// - Throws: ``TraceError`` when a name is taken and may not be replaced, is no file's, or is being written to.
-    static func prepare(for finalPath: String, replacing: Bool) throws {
+    /// Refuses names that are taken and may not be replaced, or are no file's.
+    static func check(_ finalPath: String, replacing: Bool) throws {
         let partial = finalPath + ".partial"
         guard !finalPath.isEmpty, !finalPath.hasSuffix("/") else { throw TraceError.notAFile(path: finalPath) }
         for path in [finalPath, partial] {
@@ -19,8 +17,18 @@ final class PartialFile: Sendable {
             guard lstat(path, &status) == 0 else { continue }
             // Never put a file in the place of a folder, a device or a link.
             guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError.notAFile(path: path) }
-            guard replacing else { throw TraceError.alreadyExists(path: path) }
+            guard replacing else {
+                throw path == partial ? TraceError.unfinished(path: path) : TraceError.alreadyExists(path: path)
+            }
         }
+    }
+
+    /// Clears the way for a new file at `finalPath + ".partial"`.
+    ///
+    /// - Throws: ``TraceError`` where ``check(_:replacing:)`` does, and when the partial file is being written to.
+    static func prepare(for finalPath: String, replacing: Bool) throws {
+        try check(finalPath, replacing: replacing)
+        let partial = finalPath + ".partial"
         let old = Foundation.open(partial, O_RDWR)
         guard old >= 0 else { return }
         defer { Foundation.close(old) }

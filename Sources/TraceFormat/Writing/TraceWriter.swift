@@ -32,8 +32,8 @@ public final class TraceWriter: Sendable {
 
     /// Creates `PATH.partial` with every dataset and attribute of the plan, ready for the first step.
     ///
-    /// - Throws: ``TraceError/alreadyExists(path:)`` when `path` is taken and `overwrite` is false, or when
-    ///   `PATH.partial` is there: it may hold committed steps of a killed run. ``HDF5Error`` when libhdf5 fails.
+    /// - Throws: what ``checkName(_:overwrite:)`` throws; ``TraceError/inUse(path:)`` while another writer has
+    ///   `PATH.partial`; ``TraceError/misuse(_:)`` where the plan cannot be a trace's; ``HDF5Error`` when libhdf5 fails.
     public init(
         creating path: String, plan: TracePlan, provenance: Provenance, overwrite: Bool = false,
         compressionThreads: Int = 2, memoryBudget: Int = 256 << 20
@@ -56,6 +56,14 @@ public final class TraceWriter: Sendable {
         datasets = try TraceBuilder(file: file, layout: layout).build(provenance)
         try file.startSWMR()
         isReady = true
+    }
+
+    /// Whether a trace may be written to a name, to know before a model is loaded.
+    ///
+    /// - Throws: ``TraceError/notAFile(path:)``; without `overwrite` also ``TraceError/alreadyExists(path:)``, and
+    ///   ``TraceError/unfinished(path:)`` when `PATH.partial` is there.
+    public static func checkName(_ path: String, overwrite: Bool) throws {
+        try PartialFile.check(path, replacing: overwrite)
     }
 
     private static func check(_ plan: TracePlan) throws {

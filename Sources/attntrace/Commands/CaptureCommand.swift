@@ -80,7 +80,8 @@ struct CaptureCommand: ParsableCommand {
 
     func run() throws {
         let prompt = try givenPrompt()
-        try checkOutput()
+        guard !output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
+        try TraceWriter.checkName(output, overwrite: force)
         if let threads, !(1...1024).contains(threads) { throw UsageError("--threads must be 1 to 1024") }
         let capture = try Capture(model: try EmbeddedModels.directory(for: model), threads: threads)
         let promptIDs = try capture.tokenIDs(of: prompt)
@@ -122,22 +123,6 @@ struct CaptureCommand: ParsableCommand {
             text = read
         }
         return .text(text, addSpecialTokens: !noSpecialTokens)
-    }
-
-    /// Before a model is loaded: a name that is taken is never overwritten unasked.
-    private func checkOutput() throws {
-        guard !output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
-        var status = stat()
-        guard !output.hasSuffix("/"),
-            lstat(output, &status) != 0 || status.st_mode & S_IFMT == S_IFREG
-        else { throw TraceError.notAFile(path: output) }
-        guard !force else { return }
-        let files = FileManager.default
-        if files.fileExists(atPath: output) { throw TraceError.alreadyExists(path: output) }
-        guard files.fileExists(atPath: output + ".partial") else { return }
-        throw UsageError(
-            "\(output).partial already exists and may hold committed steps of an unfinished capture (see attntrace info); choose another name, or overwrite it with --force"
-        )
     }
 
     private func sampler(for configuration: ModelConfiguration, promptLength: Int) throws -> Sampler {

@@ -30,6 +30,8 @@ struct SinksCommand: ParsableCommand {
         let which = table ?? (result.chosen == .table ? .summary : .sinks)
         let chosen =
             which == .sinks ? analysis.sinksTable : result.chosen == .table ? analysis.overview() : analysis.summary
-        try result.write(chosen, isShort: which == .summary) { analysis.json(including: table == nil ? [analysis.summary, chosen] : [chosen]) }
+        try result.write(chosen, isShort: which == .summary) {
+            analysis.json(including: table == nil ? [analysis.summary, chosen] : [chosen])
+        }
     }
 }

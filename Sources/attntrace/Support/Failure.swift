@@ -17,7 +17,7 @@ enum Failure {
     /// Ends the program with the line and the code of an error.
     static func exit(with error: any Error, from root: ParsableCommand.Type) -> Never {
         if let code = code(of: error) {
-            Terminal.error("attntrace: \(error)")
+            Terminal.error("attntrace: \(error)\(option(against: error))")
             Foundation.exit(code)
         }
         let code = root.exitCode(for: error)
@@ -29,6 +29,15 @@ enum Failure {
         let message = root.message(for: error).split(whereSeparator: \.isNewline).joined(separator: " ")
         Terminal.error("attntrace: \(message) (see --help)")
         Foundation.exit(code == .validationFailure ? usage : system)
+    }
+
+    /// The option that lifts what an error refuses, which the libraries know nothing of.
+    private static func option(against error: any Error) -> String {
+        switch error {
+        case TraceError.alreadyExists, TraceError.unfinished: " with --force"
+        case CaptureError.diskTooSmall: " (--no-space-check)"
+        default: ""
+        }
     }
 
     /// The exit code of an error of ours; nil for those of the argument parser.
@@ -50,7 +59,7 @@ enum Failure {
     private static func traceCode(_ error: TraceError) -> Int32 {
         switch error {
         case .notATrace, .unsupportedVersion, .damaged, .notRecorded: badData
-        case .outOfRange, .alreadyExists, .notAFile, .inUse, .misuse: usage
+        case .outOfRange, .alreadyExists, .unfinished, .notAFile, .inUse, .misuse: usage
         case .notFound, .system: system
         }
     }
