@@ -24,14 +24,14 @@ let package = Package(
         // Byte-level work of the file: float16, byte shuffle, checksum.
         .target(name: "CCodec"),
         .target(
-            name: "TraceFormat", dependencies: ["CHDF5", "CDeflate", "CCodec"], exclude: ["README.md"],
+            name: "TraceFormat", dependencies: ["CHDF5", "CDeflate", "CCodec", "COpenSSL"], exclude: ["README.md"],
             swiftSettings: strict),
 
         .target(name: "Tokenizer", dependencies: ["COniguruma"], exclude: ["README.md"], swiftSettings: strict),
         .target(name: "CKernels"),
         .target(
             name: "Capture",
-            dependencies: ["TraceFormat", "Tokenizer", "CKernels", "COpenSSL"],
+            dependencies: ["TraceFormat", "Tokenizer", "CKernels"],
             exclude: ["README.md", "Model/README.md"], swiftSettings: strict),
 
         .target(name: "Analysis", dependencies: ["TraceFormat"], exclude: ["README.md"], swiftSettings: strict),

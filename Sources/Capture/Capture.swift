@@ -85,11 +85,12 @@ public final class Capture {
             overwrite: overwrite, compressionThreads: recording.compressionThreads,
             memoryBudget: recording.memoryBudget)
         do {
-            let recorder = Recorder(writer: writer, pool: transformer.pool)
+            let recorder = Recorder(writer: writer, pool: transformer.pool) { [tokenizer] id in
+                tokenizer?.tokenText(id) ?? ""
+            }
             let generation = try generate(
                 from: promptIDs, sampler: plan.sampler, observer: recorder, progress: progress)
-            try writer.finish(
-                recorder.outcome(of: generation) { [tokenizer] id in tokenizer?.tokenText(id) ?? "" })
+            try writer.finish()
             return generation
         } catch {
             writer.abandon()

@@ -32,12 +32,15 @@ public struct CapturePlan: Sendable, Equatable {
                 promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
                 maximum: configuration.maximumLength, option: sampler.lengthOption)
         }
+        let heads = try Self.select(recording.heads, from: configuration.headCount, what: "head")
         trace = TracePlan(
             causality: sampler.causality, promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
             stepCount: sampler.stepCount,
-            layers: try Self.select(recording.layers, from: configuration.layerCount, what: "layer"),
-            heads: try Self.select(recording.heads, from: configuration.headCount, what: "head"),
-            signals: recording.signals, isGuided: sampler.isGuided, textWidth: max(1, textWidth))
+            layers: try Self.select(recording.layers, from: configuration.layerCount, what: "layer"), heads: heads,
+            kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), headWidth: configuration.headWidth,
+            layerCount: configuration.layerCount,
+            rankCount: recording.signals.contains(.top) ? 5 : 0, signals: recording.signals, isGuided: sampler.isGuided,
+            textWidth: max(1, textWidth))
         self.sampler = sampler.completed(with: configuration)
     }
 

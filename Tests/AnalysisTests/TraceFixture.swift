@@ -104,16 +104,19 @@ struct TraceFixture {
                 try writer.write(.answerSourceQuery, at: [place], shape: [1], values: [sourceQuery[place]])
                 try writer.write(.answerSourceStep, at: [place], shape: [1], values: [sourceStep[place]])
             }
+            let length = isCausal ? prompt + step + 1 : positions
+            try writer.write(
+                TokenState(
+                    ids: (0..<length).map { Int32($0 % 7) }, unmaskStep: Array(unmaskStep.prefix(length)),
+                    unmaskOrder: Array(unmaskOrder.prefix(length))))
+            if step == 0 {
+                let ids = Set(tokenID).union((0..<Int32(positions)).map { $0 % 7 })
+                try writer.addVocabulary(ids.filter { $0 >= 0 }.sorted().map { ($0, "t\($0)") })
+            }
             try writer.commitStep()
         }
         guard finishing else { return writer.abandon() }
-        let length = isCausal ? prompt + (count ?? steps) : positions
-        let ids = Array(Set(tokenID).union((0..<Int32(length)).map { $0 % 7 }))
-        try writer.finish(
-            TraceOutcome(
-                finalIDs: (0..<length).map { Int32($0 % 7) }, unmaskStep: Array(unmaskStep.prefix(length)),
-                unmaskOrder: Array(unmaskOrder.prefix(length)), tokenText: (0..<length).map { "t\($0 % 7)" },
-                vocabulary: Dictionary(uniqueKeysWithValues: ids.filter { $0 >= 0 }.map { ($0, "t\($0)") })))
+        try writer.finish()
     }
 
     /// Writes the trace to a place of its own and opens it.

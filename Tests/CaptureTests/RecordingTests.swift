@@ -14,7 +14,7 @@ private struct RecordedRun {
 
     init(
         _ sampler: Sampler, prompt: [Int32], layers: [Int] = [0, 1, 2], heads: [Int] = [0, 1, 2, 3],
-        signals: Set<Signal> = Set(Signal.allCases), threads: Int = 2
+        signals: Set<Signal> = [.received, .rows, .maps], threads: Int = 2
     ) throws {
         let vocabulary = 24
         model = HashModel(HashModel.Options(vocabulary: vocabulary))
@@ -26,7 +26,7 @@ private struct RecordedRun {
             stepCount: sampler.stepCount, layers: layers, heads: heads, signals: signals, isGuided: sampler.isGuided)
         let folder = try ScratchFolder()
         let writer = try TraceWriter(creating: folder.path("trace.h5"), plan: plan, provenance: .test)
-        let recorder = Recorder(writer: writer, pool: try WorkerPool(threads: threads))
+        let recorder = Recorder(writer: writer, pool: try WorkerPool(threads: threads)) { "<\($0)>" }
         log = TeeObserver(next: recorder)
         generation =
             switch sampler {
@@ -34,7 +34,7 @@ private struct RecordedRun {
                 try sampler.generate(from: prompt, with: model, maskID: Int32(vocabulary - 1), observer: log)
             case .autoregressive(let sampler): try sampler.generate(from: prompt, with: model, observer: log)
             }
-        try writer.finish(recorder.outcome(of: generation) { "<\($0)>" })
+        try writer.finish()
         trace = try Trace(path: folder.path("trace.h5"))
     }
 
@@ -106,7 +106,7 @@ extension RecordedRun {
     }
 
     private func checkAnswers() throws {
-        let keys = plan.queryCount
+        let keys = plan.keyCount
         let array = try trace.read(.answerAttention)
         let queries = try trace.read(.answerSourceQuery).values
         let steps = try trace.read(.answerSourceStep).values
@@ -132,7 +132,7 @@ extension RecordedRun {
     }
 
     private func checkReceived(_ pass: Pass) throws {
-        let keys = plan.queryCount
+        let keys = plan.keyCount
         let key: DatasetKey<Float> = pass == .conditional ? .received : .received.unconditional
         let array = try trace.read(key)
         #expect(array.shape == [log.inputs.count, plan.layers.count, plan.heads.count, 3, keys])
@@ -169,7 +169,7 @@ extension RecordedRun {
             let array = try trace.read(pass == .conditional ? key : key.unconditional)
             #expect(
                 array.shape
-                    == [isCausal ? 1 : log.inputs.count, plan.layers.count, plan.heads.count, plan.queryCount])
+                    == [isCausal ? 1 : log.inputs.count, plan.layers.count, plan.heads.count, plan.keyCount])
             return array.values
         }
         let (entropy, logSumExp, maxWeight) = (try read(.entropy), try read(.logSumExp), try read(.maxWeight))
@@ -181,7 +181,7 @@ extension RecordedRun {
                         let row = (0..<handed.keyCount).map { weight(handed, head: head, query: query, key: $0) }
                         let rowStep = isCausal ? 0 : step
                         let pair = (rowStep * plan.layers.count + l) * plan.heads.count + h
-                        let index = pair * plan.queryCount + query
+                        let index = pair * plan.keyCount + query
                         var sum = 0.0
                         for weight in row.map(Double.init) where weight > 0 { sum -= weight * Foundation.log(weight) }
                         #expect(abs(Double(entropy[index]) - sum) <= 5e-7 * sum + 1e-7)
@@ -199,7 +199,7 @@ extension RecordedRun {
             for (l, layer) in plan.layers.enumerated() {
                 for (h, head) in plan.heads.enumerated() {
                     let map = try trace.map(step: step, layer: l, head: h, pass: pass)
-                    let seen = plan.causality == .causal ? plan.promptLength + step : plan.queryCount
+                    let seen = plan.causality == .causal ? plan.promptLength + step : plan.keyCount
                     #expect(map.shape == [seen, seen])
                     var expected: [Float] = []
                     for query in 0..<seen {
@@ -339,7 +339,7 @@ extension Provenance {
         let model = HashModel(HashModel.Options(vocabulary: 24))
         model.headCount = 4
         func run(_ sampler: LLaDASampler) throws {
-            let recorder = Recorder(writer: writer, pool: try WorkerPool(threads: 1))
+            let recorder = Recorder(writer: writer, pool: try WorkerPool(threads: 1)) { _ in "" }
             _ = try sampler.generate(from: [3, 1], with: model, maskID: 23, observer: recorder)
         }
         #expect(throws: RecordingError.wrongPositions(step: 0, positions: 5, planned: 6)) {

@@ -96,7 +96,7 @@ private struct TinyModel {
         var steps: [Int] = []
         let generation = try capture.run(
             prompt: "Hi!", sampler: .llada(steps: 4, genLength: 8, blockLength: 4, cfgScale: 0.5),
-            recording: RecordingOptions(heads: [1], signals: Set(Signal.allCases)), to: out.path("a.h5"),
+            recording: RecordingOptions(heads: [1], signals: [.received, .rows, .maps]), to: out.path("a.h5"),
             commandLine: "attntrace capture"
         ) { progress in
             steps.append(progress.step)
@@ -141,7 +141,7 @@ private struct TinyModel {
         let sampler = Sampler.autoregressive(maxNewTokens: 6, temperature: 1, seed: 3)
         let generation = try capture.run(
             prompt: .tokens([72, 105]), sampler: sampler,
-            recording: RecordingOptions(signals: Set(Signal.allCases)), to: out.path("a.h5"))
+            recording: RecordingOptions(signals: [.received, .rows, .maps]), to: out.path("a.h5"))
         let trace = try Trace(path: out.path("a.h5"))
         #expect(trace.provenance.samplerParameters.contains(#""eos_token_ids":[299]"#))
         #expect(trace.provenance.prompt == "")
@@ -254,7 +254,7 @@ private struct TinyModel {
         let configuration = try ModelConfiguration(directory: model.directory)
         let plan = try CapturePlan(
             configuration: configuration, promptIDs: [1, 2], sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
-            recording: RecordingOptions(signals: Set(Signal.allCases)))
+            recording: RecordingOptions(signals: [.received, .rows, .maps]))
         let (pairs, keys, steps) = (4, 8, 3)
         let timeline = steps * (21 * keys + 12 + 4 * keys)
         let answers = 6 * (2 * pairs * keys + 8)

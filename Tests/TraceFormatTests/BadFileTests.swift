@@ -86,7 +86,7 @@ import TraceFormat
             #expect(try Trace(path: path).isComplete, "the old file stays until the new one is whole")
             try Samples.writeStep(0, of: plan, with: writer)
             try writer.commitStep()
-            try writer.finish(Samples.outcome(plan))
+            try writer.finish()
             #expect(try Trace(path: path).committedSteps == 1)
         }
     }
@@ -110,7 +110,7 @@ import TraceFormat
             let plan = Samples.plan(.bidirectional, signals: [.received])
             let writer = try TraceWriter(creating: folder + "/a.h5", plan: plan, provenance: Samples.provenance)
             defer { writer.abandon() }
-            #expect(errorText { try writer.finish(Samples.outcome(plan)) }.contains("without a committed step"))
+            #expect(errorText { try writer.finish() }.contains("without a committed step"))
             #expect(
                 errorText { try writer.write(.attention, at: [0, 0, 0, 0, 0], shape: [1, 1, 1, 7, 7], values: []) }
                     .contains("not in the plan"))
@@ -138,7 +138,7 @@ import TraceFormat
             try Samples.writeStep(0, of: plan, with: writer)
             try writer.commitStep()
             try Data("precious".utf8).write(to: URL(fileURLWithPath: path))
-            #expect(throws: TraceError.alreadyExists(path: path)) { try writer.finish(Samples.outcome(plan)) }
+            #expect(throws: TraceError.alreadyExists(path: path)) { try writer.finish() }
             #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == Data("precious".utf8))
             #expect(try Trace(path: path + ".partial").isComplete)
         }
@@ -154,7 +154,7 @@ import TraceFormat
             #expect(throws: TraceError.inUse(path: path + ".partial")) {
                 try TraceWriter(creating: path, plan: plan, provenance: Samples.provenance, overwrite: true)
             }
-            try first.finish(Samples.outcome(plan))
+            try first.finish()
             #expect(try Trace(path: path).isComplete)
         }
     }

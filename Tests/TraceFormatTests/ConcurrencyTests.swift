@@ -47,7 +47,7 @@ import TraceFormat
                 #expect(received.shape == [step + 1, 2, 3, 3, 3 + step])
                 #expect(received.values == Samples.values([0, 0, 0, 0, 0], received.shape))
             }
-            try writer.finish(Samples.outcome(plan))
+            try writer.finish()
             #expect(throws: TraceError.self) { try writer.commitStep() }
         }
     }
@@ -62,7 +62,7 @@ import TraceFormat
                 try Samples.writeStep(step, of: plan, with: writer)
                 try writer.commitStep()
             }
-            try writer.finish(Samples.outcome(plan))
+            try writer.finish()
             let maps = try Trace(path: folder + "/a.h5").read(.attention)
             #expect(maps.values.map { Float($0) } == Samples.halves([0, 0, 0, 0, 0], maps.shape))
         }

@@ -6,7 +6,8 @@ enum Samples {
     static func plan(_ causality: Causality, signals: Set<Signal> = [.received, .rows, .maps]) -> TracePlan {
         TracePlan(
             causality: causality, promptLength: 3, generatedLength: 4, stepCount: 4, layers: [0, 2], heads: [1, 3, 4],
-            signals: signals, isGuided: false, textWidth: 8)
+            kvHeads: [1, 3, 4],
+            headWidth: 4, layerCount: 3, signals: signals, isGuided: false, textWidth: 8)
     }
 
     static let provenance = Provenance(
@@ -16,12 +17,15 @@ enum Samples {
         numericType: "float32", kernel: "none", threads: 2, producer: "test", commandLine: "", createdAt: "",
         prompt: "é ⏎")
 
-    static func outcome(_ plan: TracePlan) -> TraceOutcome {
-        let count = plan.positionCount
-        return TraceOutcome(
-            finalIDs: (0..<count).map { Int32($0 + 10) }, unmaskStep: (0..<count).map { Int32($0) - 3 },
-            unmaskOrder: (0..<count).map { Int32($0) }, tokenText: (0..<count).map { "t\($0)é" },
-            vocabulary: [10: "t0é", 7: "\n"])
+    /// Where the tokens stand after a step: a position more is unmasked at each.
+    static func state(_ plan: TracePlan, after step: Int) -> TokenState {
+        let count = plan.length(of: .position, afterSteps: step + 1) ?? 0
+        let unmaskStep = (0..<count).map { position in
+            position < plan.promptLength ? -1 : position - plan.promptLength <= step ? position - plan.promptLength : -2
+        }
+        return TokenState(
+            ids: (0..<count).map { Int32($0 + 10) }, unmaskStep: unmaskStep.map { Int32($0) },
+            unmaskOrder: unmaskStep.map { Int32($0) })
     }
 
     /// A value that a place determines.
@@ -50,13 +54,13 @@ enum Samples {
             try writeStep(step, of: plan, with: writer)
             try writer.commitStep()
         }
-        if finish { try writer.finish(outcome(plan)) } else { writer.abandon() }
+        if finish { try writer.finish() } else { writer.abandon() }
     }
 
     static func writeStep(_ step: Int, of plan: TracePlan, with writer: TraceWriter) throws {
         let layers = plan.layers.count
         let heads = plan.heads.count
-        let keys = plan.queryCount
+        let keys = plan.keyCount
         let positions = plan.positionCount
         let isCausal = plan.causality == .causal
         try writer.write(
@@ -64,6 +68,9 @@ enum Samples {
         try writer.write(
             .isMasked, at: [step, 0], shape: [1, positions], values: (0..<positions).map { UInt8($0 % 2) })
         try writer.write(.maskCount, at: [step], shape: [1], values: [Int32(4 - step)])
+        let state = state(plan, after: step)
+        try writer.write(state)
+        try writer.addVocabulary(state.ids.map { ($0, "t\($0)é") })
         for layer in 0..<layers {
             if plan.signals.contains(.received) {
                 try writer.write(
@@ -91,7 +98,7 @@ enum Samples {
 
     /// The rows that a step writes: all, or in a causal run the new ones.
     private static func newRows(_ step: Int, _ plan: TracePlan) -> Range<Int> {
-        guard plan.causality == .causal else { return 0..<plan.queryCount }
+        guard plan.causality == .causal else { return 0..<plan.keyCount }
         return step == 0 ? 0..<plan.promptLength : plan.promptLength + step - 1..<plan.promptLength + step
     }
 

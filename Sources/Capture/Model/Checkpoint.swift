@@ -1,4 +1,5 @@
 import Foundation
+import TraceFormat
 
 /// The weights of a model: `model.safetensors`, or the shards that `model.safetensors.index.json` names, mapped into
 /// memory and checked through before anything is read.

@@ -1,3 +1,5 @@
+import TraceFormat
+
 /// Digests of files, for provenance.
 public enum FileDigest {
     /// SHA-256 of a file, in lower-case hex, as of `tokenizer.json`. Errors: ``ModelError`` when it cannot be read.

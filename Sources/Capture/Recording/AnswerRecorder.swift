@@ -19,7 +19,7 @@ final class AnswerRecorder {
         self.pool = pool
     }
 
-    private var rowBlock: Int { plan.layers.count * plan.heads.count * plan.queryCount }
+    private var rowBlock: Int { plan.layers.count * plan.heads.count * plan.keyCount }
 
     /// Notes a step's candidates.
     func begin(_ step: RecordedStep) {
@@ -31,7 +31,7 @@ final class AnswerRecorder {
     func absorb(_ layer: RecordedLayer, step: RecordedStep) {
         guard layer.pass == .conditional else { return }
         let attention = layer.attention
-        let (keys, width) = (attention.keyCount, plan.queryCount)
+        let (keys, width) = (attention.keyCount, plan.keyCount)
         let (heads, candidates, rowBlock) = (plan.heads, candidates, rowBlock)
         let offset = step.input.predictionOffset
         let out = rows.reserve(candidates.count * rowBlock)
@@ -55,7 +55,7 @@ final class AnswerRecorder {
             let generated = transfer.position - plan.promptLength
             try writer.write(
                 .answerAttention, at: [generated, 0, 0, 0],
-                shape: [1, plan.layers.count, plan.heads.count, plan.queryCount],
+                shape: [1, plan.layers.count, plan.heads.count, plan.keyCount],
                 values: UnsafeBufferPointer(rebasing: all[place * rowBlock..<(place + 1) * rowBlock]))
             try writer.write(
                 .answerSourceQuery, at: generated, value: Int32(transfer.position - step.input.predictionOffset))

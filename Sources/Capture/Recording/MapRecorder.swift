@@ -24,7 +24,7 @@ final class MapRecorder {
         guard plan.signals.contains(.maps) else { return }
         let rows = layer.attention.queryCount
         let heads = plan.heads.count
-        let rowBytes = plan.queryCount * 2
+        let rowBytes = plan.keyCount * 2
         switch plan.causality {
         case .bidirectional:
             let count = max(pool.threadCount, Self.tileBytes / (rows * rowBytes))
@@ -41,7 +41,7 @@ final class MapRecorder {
 
     private func write(_ layer: RecordedLayer, heads: Range<Int>, rows: Range<Int>, mapStep: Int) throws {
         let attention = layer.attention
-        let (keys, width) = (attention.keyCount, plan.queryCount)
+        let (keys, width) = (attention.keyCount, plan.keyCount)
         let recorded = plan.heads
         let out = tile.reserve(heads.count * rows.count * width)
         pool.forEach(heads.count) { index, _ in

@@ -3,7 +3,7 @@ import TraceFormat
 /// Records a generation: sums attention up as it is computed, and writes it through a ``TraceWriter``.
 ///
 /// Give it to a sampler as its observer. What it records is the writer's plan: layers, heads and signals. A step's data
-/// is committed when the step ends. Finishing or abandoning the writer is the caller's, with ``outcome(of:text:)``.
+/// is committed when the step ends. Finishing or abandoning the writer is the caller's.
 ///
 /// Memory, beside the writer's own budget and the model's, with L recorded layers, H recorded heads, K keys at full
 /// length, R rows fed in a step (diffusion: K; causal: the prompt's at step 0, then 1) and W threads:
@@ -29,15 +29,15 @@ public final class Recorder: GenerationObserver {
     /// Layers that the running step's passes have handed over.
     private var layersSeen: [Pass: Int] = [:]
 
-    /// Records into `writer`, by its plan, sharing the work among the threads of `pool`.
-    public init(writer: TraceWriter, pool: WorkerPool) {
+    /// Records into `writer`, by its plan, sharing the work among the threads of `pool`; `text` gives a token's text.
+    public init(writer: TraceWriter, pool: WorkerPool, text: @escaping (Int32) -> String) {
         self.writer = writer
         plan = writer.plan
         layerIndex = Dictionary(uniqueKeysWithValues: plan.layers.enumerated().map { ($1, $0) })
         summaries = SummaryRecorder(writer: writer, pool: pool)
         maps = MapRecorder(writer: writer, pool: pool)
         answers = AnswerRecorder(writer: writer, pool: pool)
-        timeline = TimelineRecorder(writer: writer)
+        timeline = TimelineRecorder(writer: writer, state: nil, occurringIDs: [], text: text)
     }
 
     /// Prepares for a step. Errors: ``RecordingError`` when it does not fit the plan.
@@ -74,19 +74,10 @@ public final class Recorder: GenerationObserver {
         self.step = nil
     }
 
-    /// What the writer must know to finish: the generation, with the text of each token that occurred in it.
-    public func outcome(of generation: Generation, text: (Int32) -> String) -> TraceOutcome {
-        let ids = timeline.occurringIDs.union(generation.finalIDs)
-        return TraceOutcome(
-            finalIDs: generation.finalIDs, unmaskStep: generation.unmaskStep, unmaskOrder: generation.unmaskOrder,
-            tokenText: generation.finalIDs.map(text),
-            vocabulary: Dictionary(uniqueKeysWithValues: ids.map { ($0, text($0)) }))
-    }
-
     /// Bytes that recording by a plan takes at its widest step, by the formula above; `candidates` are the most that a
     /// step has.
     public static func memoryBytes(for plan: TracePlan, threads: Int, candidates: Int) -> Int {
-        let (layers, heads, keys) = (plan.layers.count, plan.heads.count, plan.queryCount)
+        let (layers, heads, keys) = (plan.layers.count, plan.heads.count, plan.keyCount)
         let isCausal = plan.causality == .causal
         let rows = isCausal ? plan.promptLength : keys
         var bytes = 2 * candidates * layers * heads * keys
@@ -127,8 +118,8 @@ public final class Recorder: GenerationObserver {
         }
         let queries = attention.firstQuery..<attention.firstQuery + attention.queryCount
         guard queries == step.queries else { throw fail("rows \(queries) instead of \(step.queries)") }
-        guard attention.keyCount == queries.upperBound, attention.keyCount <= plan.queryCount else {
-            throw fail("\(attention.keyCount) keys for rows \(queries) of \(plan.queryCount)")
+        guard attention.keyCount == queries.upperBound, attention.keyCount <= plan.keyCount else {
+            throw fail("\(attention.keyCount) keys for rows \(queries) of \(plan.keyCount)")
         }
         let rows = attention.headCount * attention.queryCount
         guard attention.weights.count == rows * attention.keyCount, attention.logSumExp.count == rows else {

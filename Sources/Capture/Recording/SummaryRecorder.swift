@@ -31,7 +31,7 @@ final class SummaryRecorder {
         let (rows, keys) = (attention.queryCount, attention.keyCount)
         let heads = plan.heads
         let classes = QueryClass.allCases.count
-        let classSize = plan.queryCount
+        let classSize = plan.keyCount
         // The row signals of a causal step wait for its last layer: a chunk of theirs holds a query's rows of all layers.
         let isCausal = plan.causality == .causal
         let rowCount = wantsRows ? (isCausal ? plan.layers.count : 1) * heads.count * rows : 0

@@ -12,6 +12,8 @@ public final class Trace: Sendable {
     public let formatVersion: String
     /// The shape of the trace as recorded: `stepCount` and `generatedLength` are what was committed.
     public let plan: TracePlan
+    /// The shape of the trace as it was planned, at full length.
+    public let planned: TracePlan
     /// What made it.
     public let provenance: Provenance
     /// Steps that can be read.
@@ -40,12 +42,13 @@ public final class Trace: Sendable {
         formatVersion = try file.textAttribute("format_version") ?? ""
         provenance = try Provenance(from: file)
         var plan = try Self.plan(of: file)
-        let committed = try Self.scalar(TraceBuilder.committedSteps, in: file)
+        planned = plan
+        let committed = try Self.scalar(TraceScalar.committedSteps, in: file)
         guard committed >= 0 else {
-            throw TraceError.damaged(path: path, object: TraceBuilder.committedSteps, reason: "is \(committed)")
+            throw TraceError.damaged(path: path, object: TraceScalar.committedSteps, reason: "is \(committed)")
         }
         committedSteps = Int(committed)
-        isComplete = try Self.scalar(TraceBuilder.isComplete, in: file) == 1
+        isComplete = try Self.scalar(TraceScalar.isComplete, in: file) == 1
         plan.stepCount = committedSteps
         if plan.causality == .causal {
             guard plan.promptLength >= 1 else {
@@ -103,6 +106,7 @@ public final class Trace: Sendable {
             return signal
         }
         func labels(_ dimension: Dimension) throws -> [Int] {
+            guard file.contains(dimension.rawValue) else { return [] }
             let dataset = try file.dataset(dimension.rawValue)
             let shape = try dataset.shape()
             guard shape.count == 1, shape[0] >= 1, shape[0] <= 1 << 20,
@@ -116,11 +120,27 @@ public final class Trace: Sendable {
             }
             return values.map { Int($0) }
         }
-        return TracePlan(
+        func selection(_ name: String) throws -> [Int]? {
+            let text = try file.textAttribute(name) ?? ""
+            if text == "all" { return nil }
+            guard let indices = IndexText.indices(text), zip(indices, indices.dropFirst()).allSatisfy({ $0 < $1 })
+            else {
+                throw TraceError.damaged(path: file.path, object: "@\(name)", reason: "is no ascending list of indices")
+            }
+            return indices
+        }
+        let plan = TracePlan(
             causality: causality, promptLength: try number("prompt_length"),
             generatedLength: try number("planned_generated_length"), stepCount: try number("planned_steps"),
-            layers: try labels(.layer), heads: try labels(.head), signals: Set(signals),
+            layers: try labels(.layer), heads: try labels(.head), kvHeads: try labels(.kvHead),
+            queries: try selection("planned_queries"), mapSteps: try selection("planned_map_steps"),
+            headWidth: try number("head_dim"), layerCount: try number("layer_count"),
+            rankCount: try labels(.rank).count, regionCount: try labels(.regionIndex).count, signals: Set(signals),
             isGuided: try number("is_guided") == 1, textWidth: try number("text_width"))
+        guard !plan.layers.isEmpty, !plan.heads.isEmpty else {
+            throw TraceError.damaged(path: file.path, object: "layer", reason: "or head is missing")
+        }
+        return plan
     }
 
     private static func scalar(_ name: String, in file: HDF5File) throws -> Int32 {
@@ -201,13 +221,66 @@ public final class Trace: Sendable {
             origin: [0, 0], shape: Array(stored.shape.suffix(2)), values: Float16Conversion.decode(stored.values))
     }
 
-    /// Text of each position's final token; empty where the run has not ended.
-    public func tokenText() throws -> [String] { try text("token_text") }
+    /// Where the tokens stand after the last committed step.
+    public func tokenState() throws -> TokenState {
+        var state = TokenState(
+            ids: try read(.finalID).values, unmaskStep: try read(.unmaskStep).values,
+            unmaskOrder: try read(.unmaskOrder).values)
+        // What a step wrote that was never committed does not count.
+        for position in state.ids.indices where state.unmaskStep[position] >= committedSteps {
+            state.ids[position] = Int32(clamping: provenance.maskTokenID)
+            state.unmaskStep[position] = -2
+            state.unmaskOrder[position] = -2
+        }
+        return state
+    }
 
-    /// Text of every id that occurs; empty where the run has not ended.
+    /// Text of each position's final token.
+    public func tokenText() throws -> [String] {
+        if isComplete { return try text("token_text") }
+        // Written at the end only; the table of texts grows with the run.
+        let texts = try vocabulary()
+        return try tokenState().ids.map { texts[$0] ?? "" }
+    }
+
+    /// Text of every id that occurs.
     public func vocabulary() throws -> [Int32: String] {
         let ids = try read(DatasetKey<Int32>.vocabID).values
         return Dictionary(zip(ids, try text("vocab_text"))) { first, _ in first }
+    }
+
+    /// The content hash that the trace carries; nil where the run has not ended.
+    public func recordedContentHash() throws -> String? {
+        guard file.contains(TraceScalar.contentSHA256) else { return nil }
+        let dataset = try file.dataset(TraceScalar.contentSHA256)
+        guard try dataset.shape() == [], let type = try dataset.elementType(), type.type == .utf8, type.width <= 64
+        else {
+            throw TraceError.damaged(path: path, object: TraceScalar.contentSHA256, reason: "is not a hash")
+        }
+        var bytes = [UInt8](repeating: 0, count: type.width)
+        try bytes.withUnsafeMutableBytes { raw in
+            if let base = raw.baseAddress { try dataset.read(into: base, at: [], shape: []) }
+        }
+        let text = String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+        return text.isEmpty ? nil : text
+    }
+
+    /// The table of content hashes that the trace carries; empty where the run has not ended.
+    public func recordedContentTable() throws -> ContentTable {
+        guard file.contains("content/leaf_path") else { return ContentTable([]) }
+        let indices = try read(DatasetKey<Int32>("content/leaf_index")).values
+        let (paths, hashes) = (try text("content/leaf_path"), try text("content/leaf_sha256"))
+        guard paths.count == indices.count, hashes.count == indices.count else {
+            throw TraceError.damaged(
+                path: path, object: "content/leaf_path", reason: "is not as long as its neighbours")
+        }
+        return ContentTable(
+            paths.indices.map { ContentLeaf(path: paths[$0], index: Int(indices[$0]), sha256: hashes[$0]) })
+    }
+
+    /// Hashes every value again, reading the whole trace within some `byteBudget` bytes of memory.
+    public func contentTable(byteBudget: Int = 32 << 20) throws -> ContentTable {
+        try ContentTable.compute(planned, file: file, byteBudget: byteBudget) { name in try storage(of: name)?.0 }
     }
 
     private func text(_ name: String) throws -> [String] {
@@ -253,7 +326,7 @@ public final class Trace: Sendable {
                 reason: "has \(stored.count) axes where the format has \(schema.dimensions.count)")
         }
         let shape = try zip(schema.dimensions, stored).map { dimension, length in
-            guard let expected = committedLength(dimension) else { return length }
+            guard let expected = planned.length(of: dimension, afterSteps: committedSteps) else { return length }
             guard length >= expected else {
                 throw TraceError.damaged(
                     path: path, object: object,
@@ -269,23 +342,5 @@ public final class Trace: Sendable {
         guard file.contains(object) else { return nil }
         let reader = try reader(path: object, type: try schema(object).type)
         return (reader, reader.dataset.storedBytes())
-    }
-
-    /// Length of an axis within the committed steps; nil where the file alone knows.
-    private func committedLength(_ dimension: Dimension) -> Int? {
-        switch dimension {
-        case .step: committedSteps
-        case .rowStep, .mapStep: plan.causality == .causal ? min(1, committedSteps) : committedSteps
-        case .layer: plan.layers.count
-        case .head: plan.heads.count
-        case .queryClass: QueryClass.allCases.count
-        case .position:
-            plan.causality == .causal ? plan.promptLength + committedSteps : plan.positionCount
-        case .query, .key:
-            plan.causality == .causal
-                ? (committedSteps == 0 ? 0 : plan.promptLength + committedSteps - 1) : plan.queryCount
-        case .generated: plan.generatedLength
-        case .vocab: nil
-        }
     }
 }

@@ -72,3 +72,18 @@ struct Box: Equatable, Sendable {
         return offset
     }
 }
+
+extension Box {
+    /// Cuts the box into boxes of at most `elements` elements (one at least), in row-major order of their contents.
+    func rowMajorPieces(elements limit: Int) -> [Box] {
+        guard count > limit, let axis = shape.firstIndex(where: { $0 > 1 }) else { return [self] }
+        let inner = count / shape[axis]
+        let step = max(1, limit / inner)
+        return stride(from: 0, to: shape[axis], by: step).flatMap { start in
+            var piece = self
+            piece.origin[axis] += start
+            piece.shape[axis] = Swift.min(step, shape[axis] - start)
+            return piece.rowMajorPieces(elements: limit)
+        }
+    }
+}

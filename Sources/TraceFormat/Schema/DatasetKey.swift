@@ -9,7 +9,10 @@ public struct DatasetKey<Element: TraceElement>: Sendable, Hashable {
     }
 
     /// The same dataset for the second pass of classifier-free guidance, in the group `unconditional`.
-    public var unconditional: DatasetKey { DatasetKey("unconditional/" + path) }
+    public var unconditional: DatasetKey { DatasetKey(Schema.unconditional + path) }
+
+    /// The same dataset for a pass.
+    public func of(_ pass: Pass) -> DatasetKey { pass == .conditional ? self : unconditional }
 }
 
 /// A number type that datasets of the format hold.
@@ -85,11 +88,23 @@ extension DatasetKey where Element == Int32 {
     public static var answerSourceStep: Self { .init("answer/source_step") }
     /// Every token id that occurs, (vocab).
     public static var vocabID: Self { .init("vocab_id") }
+    /// Likeliest ids, (step, position, rank); -1 where not asked.
+    public static var topID: Self { .init("top_id") }
+    /// Position as the position encoding counts it, (position).
+    public static var positionID: Self { .init("position_id") }
+    /// Region of each position, (position); -1 in none.
+    public static var region: Self { .init("region") }
+    /// Channel of `hidden_max`, (row_step, depth, position); -1 where not fed in.
+    public static var hiddenMaxChannel: Self { .init("hidden_max_channel") }
 }
 
 extension DatasetKey where Element == UInt8 {
     /// 1 where the position was fed in masked, (step, position).
     public static var isMasked: Self { .init("is_masked") }
+    /// 1 where a key was taken out of the softmax, (step, layer, head, key).
+    public static var suppressed: Self { .init("suppressed") }
+    /// 1 where a region holds the evidence asked for, (region_index).
+    public static var regionGold: Self { .init("region_gold") }
 }
 
 extension DatasetKey where Element == Float {
@@ -110,11 +125,41 @@ extension DatasetKey where Element == Float {
     public static var logSumExp: Self { .init("logsumexp") }
     /// Largest weight of a row, (row_step, layer, head, query).
     public static var maxWeight: Self { .init("max_weight") }
+    /// Probabilities of `top_id`, (step, position, rank); NaN where not asked.
+    public static var topProbability: Self { .init("top_probability") }
+    /// Mean distance of a row's keys by weight, in positions, (row_step, layer, head, query).
+    public static var attendedDistance: Self { .init("attended_distance") }
+    /// Weight that a row gives to masked keys, (row_step, layer, head, query).
+    public static var maskMass: Self { .init("mask_mass") }
+    /// L2 norm of a query vector after position encoding, (row_step, layer, head, query).
+    public static var queryNorm: Self { .init("query_norm") }
+    /// L2 norm of a head's output, (row_step, layer, head, query).
+    public static var outputNorm: Self { .init("output_norm") }
+    /// L2 norm of a key vector after position encoding, (row_step, layer, kv_head, key).
+    public static var keyNorm: Self { .init("key_norm") }
+    /// L2 norm of a value vector, (row_step, layer, kv_head, key).
+    public static var valueNorm: Self { .init("value_norm") }
+    /// L2 norm of the residual stream, (row_step, depth, position).
+    public static var hiddenNorm: Self { .init("hidden_norm") }
+    /// Largest absolute value in the residual stream, (row_step, depth, position).
+    public static var hiddenMax: Self { .init("hidden_max") }
+    /// Median absolute value in the residual stream, (row_step, depth, position).
+    public static var hiddenMedian: Self { .init("hidden_median") }
+    /// Cosine of a key vector with that of the step before, (step, layer, kv_head, key).
+    public static var keyCosine: Self { .init("key_cosine") }
+    /// Cosine of a value vector with that of the step before, (step, layer, kv_head, key).
+    public static var valueCosine: Self { .init("value_cosine") }
+    /// Largest error of rebuilt weights, (map_step, layer).
+    public static var rebuildError: Self { .init("qk/rebuild_error") }
 }
 
 extension DatasetKey where Element == Float16 {
     /// The full maps, (map_step, layer, head, query, key).
     public static var attention: Self { .init("maps/attention") }
+    /// Query vectors after position encoding, (map_step, layer, head, query, channel).
+    public static var queryVector: Self { .init("qk/query_vector") }
+    /// Key vectors after position encoding, (map_step, layer, kv_head, key, channel).
+    public static var keyVector: Self { .init("qk/key_vector") }
     /// The row of attention that scored each emitted token, (generated, layer, head, key).
     public static var answerAttention: Self { .init("answer/attention") }
 }

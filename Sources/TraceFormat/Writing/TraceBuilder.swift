@@ -4,19 +4,17 @@ import Foundation
 /// Creates every group, dataset, scale and attribute of a trace, before concurrent reading starts: nothing can be
 /// created after.
 struct TraceBuilder {
-    /// The commit record: steps that are whole.
-    static let committedSteps = "committed_steps"
-    /// 1 once the run has ended as planned.
-    static let isComplete = "is_complete"
-
     let file: HDF5File
     let layout: TraceLayout
 
     func build(_ provenance: Provenance) throws -> [String: (HDF5Dataset, TraceLayout.Dataset)] {
         let plan = layout.plan
+        let schemaText = try SchemaDocument.current.json()
         for (name, text) in provenance.textAttributes + [
             ("format", Schema.format), ("format_version", Schema.version), ("min_reader", Schema.minimumReader),
-            ("causality", plan.causality.rawValue),
+            ("schema_sha256", SHA256Hash.hexadecimal(of: schemaText)), ("causality", plan.causality.rawValue),
+            ("planned_queries", plan.queries.map(IndexText.text) ?? "all"),
+            ("planned_map_steps", plan.mapSteps.map(IndexText.text) ?? "all"),
             ("signals", plan.signals.map(\.rawValue).sorted().joined(separator: ",")),
             (
                 "attention_convention",
@@ -28,6 +26,7 @@ struct TraceBuilder {
         for (name, number) in provenance.numberAttributes + [
             ("prompt_length", plan.promptLength), ("planned_generated_length", plan.generatedLength),
             ("planned_steps", plan.stepCount), ("is_guided", plan.isGuided ? 1 : 0), ("text_width", plan.textWidth),
+            ("head_dim", plan.headWidth),
         ] {
             try file.setAttribute(name, [Int32(clamping: number)])
         }
@@ -45,7 +44,13 @@ struct TraceBuilder {
         }
         try labelFixedAxes(created)
         try attachScales(created)
-        for scalar in Schema.scalars { try createScalar(scalar.path, meaning: scalar.meaning) }
+        for scalar in Schema.scalars {
+            // Full of zeros: nothing committed, not complete, an empty hash.
+            let width = scalar.path == TraceScalar.schemaText ? schemaText.utf8.count : scalar.textWidth ?? 4
+            var bytes = [UInt8](repeating: 0, count: width)
+            if scalar.path == TraceScalar.schemaText { bytes = Array(schemaText.utf8) }
+            try createScalar(scalar, bytes: bytes)
+        }
         return created
     }
 
@@ -56,15 +61,13 @@ struct TraceBuilder {
                 try HDF5Library.check(code, "create", file: file.path, object: path)
             }
             let type = Handle(
-                try HDF5Type.make(placed.schema.type, textWidth: layout.plan.textWidth, file: file.path))
+                try HDF5Type.make(
+                    placed.schema.type, textWidth: placed.schema.textWidth ?? layout.plan.textWidth, file: file.path))
             let properties = Handle(try check(H5Pcreate(chdf5_dataset_create())))
             let initial = placed.dimensions.map { hsize_t(layout.length($0, afterSteps: 0)) }
             // Only steps grow without end; the other axes that grow have a planned full length.
             let limit = zip(placed.dimensions, placed.fullShape).map { dimension, full in
-                let isUnlimited =
-                    dimension == .step || dimension == .vocab
-                    || (layout.plan.causality == .bidirectional && (dimension == .rowStep || dimension == .mapStep))
-                return isUnlimited ? chdf5_unlimited() : hsize_t(full)
+                layout.isUnlimited(dimension) ? chdf5_unlimited() : hsize_t(full)
             }
             let space = Handle(try check(H5Screate_simple(Int32(initial.count), initial, limit)))
             _ = try check(H5Pset_chunk(properties.id, Int32(placed.chunk.count), placed.chunk.map { hsize_t($0) }))
@@ -84,9 +87,10 @@ struct TraceBuilder {
             try file.setAttribute("units", placed.schema.unit, of: placed.path)
         }
         if placed.schema.type == .float32 { try file.setAttribute("_FillValue", [Float.nan], of: placed.path) }
-        if placed.path == "is_masked" {
+        let flags = ["is_masked": "not_masked masked", "suppressed": "kept suppressed", "region_gold": "other gold"]
+        if let meanings = flags[placed.path] {
             try file.setAttribute("flag_values", [0, 1] as [UInt8], of: placed.path)
-            try file.setAttribute("flag_meanings", "not_masked masked", of: placed.path)
+            try file.setAttribute("flag_meanings", meanings, of: placed.path)
         }
         if placed.path == Dimension.queryClass.rawValue {
             try file.setAttribute("flag_values", [0, 1, 2] as [Int32], of: placed.path)
@@ -115,7 +119,8 @@ struct TraceBuilder {
         }
     }
 
-    private func createScalar(_ name: String, meaning: String) throws {
+    private func createScalar(_ scalar: Schema.Dataset, bytes: [UInt8]) throws {
+        let name = scalar.path
         try HDF5Library.locked {
             func check<Code: SignedInteger>(_ code: Code) throws -> Code {
                 try HDF5Library.check(code, "create", file: file.path, object: name)
@@ -125,27 +130,30 @@ struct TraceBuilder {
             // Written at creation, so that the value has its place in the file before concurrent reading starts.
             H5Pset_alloc_time(properties.id, H5D_ALLOC_TIME_EARLY)
             let space = Handle(try check(H5Screate(H5S_SCALAR)))
+            let type = Handle(try HDF5Type.make(scalar.type, textWidth: bytes.count, file: file.path))
             let dataset = Handle(
                 try check(
                     H5Dcreate2(
-                        file.id, name, chdf5_i32le(), space.id, hid_t(H5P_DEFAULT), properties.id, hid_t(H5P_DEFAULT))))
-            var zero: Int32 = 0
+                        file.id, name, type.id, space.id, hid_t(H5P_DEFAULT), properties.id, hid_t(H5P_DEFAULT))))
             _ = try check(
-                H5Dwrite(dataset.id, chdf5_i32le(), hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), &zero))
+                H5Dwrite(dataset.id, type.id, hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), bytes))
         }
-        try file.setAttribute("long_name", meaning, of: name)
+        try file.setAttribute("long_name", scalar.meaning, of: name)
     }
 
     /// Labels the axes whose length and labels are known now.
     private func labelFixedAxes(_ created: [String: (HDF5Dataset, TraceLayout.Dataset)]) throws {
         let plan = layout.plan
         var labels: [Dimension: [Int]] = [
-            .layer: plan.layers, .head: plan.heads, .queryClass: QueryClass.allCases.map(\.rawValue),
+            .layer: plan.layers, .head: plan.heads, .kvHead: plan.kvHeads,
+            .queryClass: QueryClass.allCases.map(\.rawValue), .depth: Array(0..<plan.layerCount + 1),
+            .channel: Array(0..<plan.headWidth), .rank: Array(0..<plan.rankCount),
+            .regionIndex: Array(0..<plan.regionCount),
         ]
         if plan.causality == .bidirectional {
             labels[.position] = Array(0..<plan.positionCount)
-            labels[.query] = Array(0..<plan.queryCount)
-            labels[.key] = Array(0..<plan.queryCount)
+            labels[.query] = plan.queries ?? Array(0..<plan.keyCount)
+            labels[.key] = Array(0..<plan.keyCount)
             labels[.generated] = Array(plan.promptLength..<plan.positionCount)
         }
         for (dimension, values) in labels {

@@ -20,8 +20,10 @@ struct TraceLayout: Sendable {
 
     /// Bytes that a chunk of maps must not exceed.
     static let mapChunkLimit = 2 << 20
-    /// Elements in a chunk of a dataset along steps alone.
-    static let scalarChunk = 1024
+    /// Elements in a chunk of a dataset along one axis alone.
+    static let vectorChunk = 1024
+    /// The same for text, and for what grows with the vocabulary: each flush writes such a chunk again.
+    static let textChunk = 128
 
     init(_ plan: TracePlan) {
         self.plan = plan
@@ -34,82 +36,59 @@ struct TraceLayout: Sendable {
         for schema in present { datasets.append(Self.place(schema, at: schema.path, plan)) }
         if plan.isGuided {
             for schema in present where Schema.guidedPaths.contains(schema.path) {
-                datasets.append(Self.place(schema, at: "unconditional/" + schema.path, plan))
+                datasets.append(Self.place(schema, at: Schema.unconditional + schema.path, plan))
             }
         }
         self.datasets = datasets
     }
 
-    /// Length of an axis when the run has gone its full way.
-    static func fullLength(_ dimension: Dimension, _ plan: TracePlan) -> Int {
-        switch dimension {
-        case .step: plan.stepCount
-        case .rowStep, .mapStep: plan.causality == .causal ? 1 : plan.stepCount
-        case .layer: plan.layers.count
-        case .head: plan.heads.count
-        case .position: plan.positionCount
-        case .query, .key: plan.queryCount
-        case .queryClass: QueryClass.allCases.count
-        case .generated: plan.generatedLength
-        case .vocab: plan.stepCount * plan.generatedLength + plan.positionCount
-        }
+    /// Length of an axis after a number of steps; 0 where it has a length of its own.
+    func length(_ dimension: Dimension, afterSteps steps: Int) -> Int {
+        plan.length(of: dimension, afterSteps: steps) ?? 0
     }
 
-    /// Length of an axis after a number of steps.
-    func length(_ dimension: Dimension, afterSteps steps: Int) -> Int {
+    /// Whether an axis has no planned end.
+    func isUnlimited(_ dimension: Dimension) -> Bool {
         switch dimension {
-        case .step: steps
-        case .rowStep, .mapStep: plan.causality == .causal ? min(1, steps) : steps
-        case .layer, .head, .queryClass: Self.fullLength(dimension, plan)
-        case .position where plan.causality == .causal: min(plan.positionCount, plan.promptLength + steps)
-        case .query, .key:
-            plan.causality == .causal
-                ? (steps == 0 ? 0 : min(plan.queryCount, plan.promptLength + steps - 1)) : plan.queryCount
-        case .position: plan.positionCount
-        case .generated: plan.causality == .causal ? min(plan.generatedLength, steps) : plan.generatedLength
-        case .vocab: 0
+        case .step, .vocab, .leaf: true
+        case .rowStep, .mapStep: plan.causality == .bidirectional
+        default: false
         }
     }
 
     private static func place(_ schema: Schema.Dataset, at path: String, _ plan: TracePlan) -> Dataset {
-        let full = schema.dimensions.map { max(1, fullLength($0, plan)) }
-        let isCausal = plan.causality == .causal
+        let full = schema.dimensions.map { max(1, plan.fullLength(of: $0)) }
+        func dataset(_ chunk: [Int], isCompressed: Bool, isDirect: Bool = true) -> Dataset {
+            Dataset(
+                path: path, schema: schema, fullShape: full, chunk: chunk, isCompressed: isCompressed,
+                isDirect: isDirect)
+        }
+        let dimensions = schema.dimensions
+        guard dimensions.count > 1, dimensions != [.mapStep, .layer] else {
+            let isText = schema.type == .utf8 || dimensions.first == .vocab || dimensions.first == .leaf
+            let limit = isText ? textChunk : vectorChunk
+            let isEndless = dimensions.first == .vocab || dimensions.first == .leaf
+            let chunk = full.map { isEndless ? limit : min($0, limit) }
+            return dataset(chunk, isCompressed: false, isDirect: false)
+        }
         var chunk = full
-        var isCompressed = false
-        var isDirect = true
-        switch schema.dimensions {
-        case [.step, .layer, .head, .queryClass, .key]:
-            chunk[0] = 1
+        if plan.causality == .causal, let first = dimensions.first, first == .rowStep || first == .mapStep {
+            // Rows come one by one, and what is written is never written again: a chunk a row.
+            let growing: Set<Dimension> = [.query, .key, .position]
+            if let axis = dimensions.firstIndex(where: growing.contains) { chunk[axis] = 1 }
+            // A row of all layers is small, but for those of maps and vectors.
+            guard schema.type == .float16 else { return dataset(chunk, isCompressed: false) }
             chunk[1] = 1
-            isCompressed = true
-        case [.rowStep, .layer, .head, .query] where isCausal:
-            // A chunk a query row over all layers: rows come one by one, and what is written is never written again.
-            chunk[3] = 1
-        case [.rowStep, .layer, .head, .query]:
-            chunk[0] = 1
-            chunk[1] = 1
-            isCompressed = true
-        case [.mapStep, .layer, .head, .query, .key] where isCausal:
-            chunk[1] = 1
-            chunk[3] = 1
-            isCompressed = true
-        case [.mapStep, .layer, .head, .query, .key]:
-            chunk[0] = 1
-            chunk[1] = 1
+            return dataset(chunk, isCompressed: true)
+        }
+        // One step (or answer) a chunk, one layer, and, of what is large, one head and no more rows than fit.
+        chunk[0] = 1
+        if dimensions[1] == .layer { chunk[1] = 1 }
+        if dimensions.count == 5, schema.type == .float16 {
             chunk[2] = 1
             chunk[3] = max(1, min(full[3], mapChunkLimit / (2 * full[4])))
-            isCompressed = true
-        case [.generated, .layer, .head, .key]:
-            chunk[0] = 1
-            chunk[1] = 1
-            isCompressed = true
-        case [.step, .position], [.step, .key]:
-            chunk[0] = 1
-        default:
-            chunk = full.map { min($0, scalarChunk) }
-            isDirect = false
         }
-        return Dataset(
-            path: path, schema: schema, fullShape: full, chunk: chunk, isCompressed: isCompressed, isDirect: isDirect)
+        let isTimeline = dimensions.starts(with: [.step, .position]) || dimensions == [.step, .key]
+        return dataset(chunk, isCompressed: !isTimeline)
     }
 }

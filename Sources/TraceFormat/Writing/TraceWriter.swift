@@ -26,6 +26,12 @@ public final class TraceWriter: Sendable {
         var committed = 0
         /// Steps that the axes have been grown for.
         var extended = 0
+        /// Where the tokens stand.
+        var state: TokenState?
+        /// The region of each position.
+        var regions: [Int32]?
+        /// Text of every id that occurred so far.
+        var vocabulary: [Int32: String] = [:]
         var isClosed = false
     }
     private let progress = Mutex(Progress())
@@ -68,10 +74,32 @@ public final class TraceWriter: Sendable {
 
     private static func check(_ plan: TracePlan) throws {
         guard plan.promptLength >= 0, plan.generatedLength >= 1, plan.stepCount >= 1, !plan.layers.isEmpty,
-            !plan.heads.isEmpty, plan.queryCount >= 1, plan.textWidth >= 1
+            !plan.heads.isEmpty, plan.keyCount >= 1, plan.queryCount >= 1, plan.textWidth >= 1
         else {
             throw TraceError.misuse(
                 "a trace needs at least one generated position, step, layer, head and query, and a text width")
+        }
+        func demand(_ signals: Set<Signal>, _ isMet: Bool, _ what: String) throws {
+            let asked = plan.signals.intersection(signals).map(\.rawValue).sorted()
+            if !asked.isEmpty, !isMet { throw TraceError.misuse("\(asked.joined(separator: ", ")): \(what)") }
+        }
+        try demand([.qk, .norms, .cosine], !plan.kvHeads.isEmpty, "the plan names no key-value heads")
+        try demand([.qk], plan.headWidth > 0, "the plan does not say how wide a head is")
+        try demand([.residual], plan.layerCount > 0, "the plan does not say how many layers the model has")
+        try demand([.top], plan.rankCount > 0, "the plan has no ranks")
+        try demand([.regions], plan.regionCount > 0, "the plan has no regions")
+        try demand([.cosine], plan.causality == .bidirectional, "a causal model's keys and values never change")
+        if plan.mapSteps != nil, plan.causality == .causal {
+            throw TraceError.misuse("a causal trace keeps each row once: no steps of maps can be chosen")
+        }
+        for (what, selection, count) in [
+            ("query", plan.queries, plan.keyCount), ("step of maps", plan.mapSteps, plan.stepCount),
+        ] {
+            guard let selection else { continue }
+            let ascends = zip(selection, selection.dropFirst()).allSatisfy { $0 < $1 }
+            guard ascends, let first = selection.first, first >= 0, let last = selection.last, last < count else {
+                throw TraceError.misuse("each \(what) selected must be one of 0 ..< \(count), ascending: \(selection)")
+            }
         }
     }
 
@@ -202,7 +230,8 @@ public final class TraceWriter: Sendable {
         for (dataset, placed) in datasets.values {
             let before = placed.dimensions.map { layout.length($0, afterSteps: steps - 1) }
             let after = placed.dimensions.map { layout.length($0, afterSteps: steps) }
-            if placed.dimensions == [.vocab] { continue }
+            // These grow by themselves.
+            if placed.dimensions == [.vocab] || placed.dimensions == [.leaf] { continue }
             if before != after || steps == 1 { try dataset.extend(to: after) }
             if placed.isCoordinate { try label(dataset, placed, from: steps == 1 ? 0 : before[0], to: after[0]) }
         }
@@ -211,19 +240,78 @@ public final class TraceWriter: Sendable {
     private func label(
         _ dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, from start: Int, to end: Int
     ) throws {
-        let labels: [Int32]
+        let range = start..<end
+        let labels: [Int]
         switch placed.dimensions[0] {
-        case .layer, .head, .queryClass, .vocab: return
-        case .rowStep where plan.causality == .causal, .mapStep where plan.causality == .causal:
-            // The one step of rows that never change is the last; it is named when that is committed.
-            return
-        case .rowStep, .mapStep, .step, .position, .query, .key: labels = (start..<end).map { Int32(clamping: $0) }
-        case .generated: labels = (start..<end).map { Int32(clamping: plan.promptLength + $0) }
+        case .step, .position, .key: labels = Array(range)
+        // The one step of rows that never change is the last; it is named when that is committed.
+        case .rowStep, .mapStep:
+            labels = plan.causality == .causal ? [] : plan.mapSteps.map { Array($0[range]) } ?? Array(range)
+        case .query: labels = plan.queries.map { Array($0[range]) } ?? Array(range)
+        case .generated: labels = range.map { plan.promptLength + $0 }
+        case .layer, .head, .kvHead, .queryClass, .depth, .channel, .rank, .regionIndex, .vocab, .leaf: labels = []
         }
         // Axes that begin at full length were labelled at creation.
         guard !labels.isEmpty else { return }
-        try labels.withUnsafeBytes { bytes in
+        try labels.map { Int32(clamping: $0) }.withUnsafeBytes { bytes in
             if let base = bytes.baseAddress { try dataset.write(base, at: [start], shape: [labels.count]) }
+        }
+    }
+
+    // MARK: Tokens
+
+    /// Writes where the tokens stand after the current step. Once for each step: the last one is how the trace ends.
+    ///
+    /// - Throws: ``TraceError/misuse(_:)`` where it has not one value for each position; ``HDF5Error``.
+    public func write(_ state: TokenState) throws {
+        try leavingOpenOnFailure {
+            try extendForCurrentStep()
+            let positions = plan.length(of: .position, afterSteps: progress.withLock { $0.extended }) ?? 0
+            for (name, values) in [
+                ("final_id", state.ids), ("unmask_step", state.unmaskStep), ("unmask_order", state.unmaskOrder),
+                ("position_id", (0..<positions).map { Int32(clamping: $0) }),
+            ] {
+                guard values.count == positions else {
+                    throw TraceError.misuse("/\(name) has \(values.count) values for \(positions) positions")
+                }
+                try writeBoxNow(name, values)
+            }
+            if let regions = progress.withLock({ $0.regions }) {
+                try writeBoxNow("region", Array(regions.prefix(positions)))
+            }
+            progress.withLock { $0.state = state }
+        }
+    }
+
+    /// Adds to the table of token texts what the current step brought: each id once, in any order.
+    ///
+    /// - Throws: ``TraceError/misuse(_:)`` where a text is longer than the plan says; ``HDF5Error``.
+    public func addVocabulary(_ texts: [(id: Int32, text: String)]) throws {
+        let (start, fresh) = progress.withLock { progress in
+            let start = progress.vocabulary.count
+            return (start, texts.filter { progress.vocabulary.updateValue($0.text, forKey: $0.id) == nil })
+        }
+        guard !fresh.isEmpty else { return }
+        try leavingOpenOnFailure {
+            for name in ["vocab", "vocab_id", "vocab_text"] { try datasets[name]?.0.extend(to: [start + fresh.count]) }
+            try writeBoxNow("vocab", fresh.indices.map { Int32(clamping: start + $0) }, at: start)
+            try writeBoxNow("vocab_id", fresh.map(\.id), at: start)
+            try writeText("vocab_text", fresh.map(\.text), at: start)
+        }
+    }
+
+    /// Divides prompt and answer into regions, before the first step; `positions` has the region of each position at full
+    /// length, -1 for none.
+    ///
+    /// - Throws: ``TraceError/misuse(_:)`` where they are not as many as planned; ``HDF5Error``.
+    public func write(_ regions: [Region], of positions: [Int32]) throws {
+        guard plan.signals.contains(.regions), regions.count == plan.regionCount, positions.count == plan.positionCount
+        else { throw TraceError.misuse("\(regions.count) regions of \(positions.count) positions are not the plan's") }
+        try leavingOpenOnFailure {
+            try writeText("region_name", regions.map(\.name))
+            try writeText("region_kind", regions.map(\.kind))
+            try write(.regionGold, at: [0], shape: [regions.count], values: regions.map { $0.isGold ? 1 : 0 })
+            progress.withLock { $0.regions = positions }
         }
     }
 
@@ -241,7 +329,7 @@ public final class TraceWriter: Sendable {
             // First the values, then the record that they are there: two flushes, so that no kill parts them wrongly.
             try file.flush()
             let committed = progress.withLock { $0.committed } + 1
-            try record(committed, in: TraceBuilder.committedSteps)
+            try record(committed, in: TraceScalar.committedSteps)
             if plan.causality == .causal {
                 for axis in [Dimension.rowStep, .mapStep] {
                     try writeBoxNow(axis.rawValue, [Int32(clamping: committed - 1)])
@@ -261,20 +349,27 @@ public final class TraceWriter: Sendable {
         }
     }
 
-    /// Ends the trace: writes what is known only now, closes, and gives the file its final name.
+    /// Ends the trace: hashes what was written, closes, and gives the file its final name.
+    ///
+    /// Reads the whole trace once more for its content hashes, within some 32 MB of memory.
     ///
     /// - Throws: ``TraceError/alreadyExists(path:)`` when that name was taken meanwhile and overwriting was not asked for:
     ///   the whole trace is then in `PATH.partial`.
-    public func finish(_ outcome: TraceOutcome) throws {
-        let (steps, isBetweenSteps) = progress.withLock { ($0.committed, $0.extended == $0.committed && !$0.isClosed) }
-        guard steps > 0, isBetweenSteps else {
+    public func finish() throws {
+        let (steps, isBetweenSteps, state) = progress.withLock {
+            ($0.committed, $0.extended == $0.committed && !$0.isClosed, $0.state)
+        }
+        guard steps > 0, isBetweenSteps, let state else {
             throw TraceError.misuse("\(path): finished without a committed step, in mid-step, or twice")
         }
         try leavingOpenOnFailure {
             try pipeline.drain()
-            try write(outcome, steps: steps)
+            let texts = progress.withLock { progress in state.ids.map { progress.vocabulary[$0] ?? "" } }
+            try writeText("token_text", texts)
             try file.flush()
-            try record(1, in: TraceBuilder.isComplete)
+            try writeContentTable(steps: steps)
+            try file.flush()
+            try record(1, in: TraceScalar.isComplete)
             try file.flush()
             progress.withLock { $0.isClosed = true }
             for (dataset, _) in datasets.values { try dataset.close() }
@@ -283,24 +378,31 @@ public final class TraceWriter: Sendable {
         try partial.publish()
     }
 
-    private func write(_ outcome: TraceOutcome, steps: Int) throws {
-        let positions = layout.length(.position, afterSteps: steps)
-        for (name, values) in [
-            ("final_id", outcome.finalIDs), ("unmask_step", outcome.unmaskStep), ("unmask_order", outcome.unmaskOrder),
-        ] {
-            guard values.count >= positions else {
-                throw TraceError.misuse("/\(name) has \(values.count) values for \(positions) positions")
+    /// Hashes every dataset as it is in the file, and writes the table.
+    private func writeContentTable(steps: Int) throws {
+        let table = try ContentTable.compute(plan, file: file) { name in
+            guard let (dataset, placed) = datasets[name] else { return nil }
+            let shape = try zip(placed.dimensions, dataset.shape()).map { dimension, stored in
+                plan.length(of: dimension, afterSteps: steps) ?? stored
             }
-            try writeBoxNow(name, Array(values.prefix(positions)))
+            let isText = placed.schema.type == .utf8
+            return try DatasetReader(
+                dataset, schema: placed.schema, shape: shape,
+                elementSize: isText ? placed.schema.textWidth ?? plan.textWidth : placed.schema.type.size)
         }
-        try writeText("token_text", Array(outcome.tokenText.prefix(positions)))
-        let vocabulary = outcome.vocabulary.sorted { $0.key < $1.key }
-        for name in ["vocab", "vocab_id", "vocab_text"] {
-            try datasets[name]?.0.extend(to: [vocabulary.count])
+        let leaves = table.leaves
+        for name in ["leaf", "content/leaf_path", "content/leaf_index", "content/leaf_sha256"] {
+            try datasets[name]?.0.extend(to: [leaves.count])
         }
-        try writeBoxNow("vocab", vocabulary.indices.map { Int32(clamping: $0) })
-        try writeBoxNow("vocab_id", vocabulary.map(\.key))
-        try writeText("vocab_text", vocabulary.map(\.value))
+        try writeBoxNow("leaf", leaves.indices.map { Int32(clamping: $0) })
+        try writeText("content/leaf_path", leaves.map(\.path))
+        try writeBoxNow("content/leaf_index", leaves.map { Int32(clamping: $0.index) })
+        try writeText("content/leaf_sha256", leaves.map(\.sha256))
+        try Array(table.sha256.utf8).withUnsafeBytes { bytes in
+            if let base = bytes.baseAddress {
+                try file.dataset(TraceScalar.contentSHA256).write(base, at: [], shape: [])
+            }
+        }
     }
 
     /// Ends without a final name. What was committed stays readable in `PATH.partial`; with nothing committed, that goes.
@@ -315,26 +417,26 @@ public final class TraceWriter: Sendable {
         if committed == 0, !wasClosed { partial.remove() }
     }
 
-    private func writeBoxNow(_ name: String, _ values: [Int32]) throws {
+    private func writeBoxNow(_ name: String, _ values: [Int32], at start: Int = 0) throws {
         guard let dataset = datasets[name]?.0, !values.isEmpty else { return }
         try values.withUnsafeBytes { bytes in
-            if let base = bytes.baseAddress { try dataset.write(base, at: [0], shape: [values.count]) }
+            if let base = bytes.baseAddress { try dataset.write(base, at: [start], shape: [values.count]) }
         }
     }
 
-    private func writeText(_ name: String, _ texts: [String]) throws {
-        guard let dataset = datasets[name]?.0, !texts.isEmpty else { return }
-        let width = plan.textWidth
+    private func writeText(_ name: String, _ texts: [String], at start: Int = 0) throws {
+        guard let (dataset, placed) = datasets[name], !texts.isEmpty else { return }
+        let width = placed.schema.textWidth ?? plan.textWidth
         var bytes = [UInt8](repeating: 0, count: width * texts.count)
         for (index, text) in texts.enumerated() {
             let utf8 = Array(text.utf8)
             guard utf8.count <= width else {
-                throw TraceError.misuse("/\(name): a text of \(utf8.count) bytes where the plan has \(width)")
+                throw TraceError.misuse("/\(name): a text of \(utf8.count) bytes where there is room for \(width)")
             }
             bytes.replaceSubrange(index * width..<index * width + utf8.count, with: utf8)
         }
         try bytes.withUnsafeBytes { raw in
-            if let base = raw.baseAddress { try dataset.write(base, at: [0], shape: [texts.count]) }
+            if let base = raw.baseAddress { try dataset.write(base, at: [start], shape: [texts.count]) }
         }
     }
 }

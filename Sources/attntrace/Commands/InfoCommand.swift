@@ -24,7 +24,7 @@ struct InfoCommand: ParsableCommand {
     /// `64 steps x 8 layers x 6 heads x 96 x 96`.
     static func shapeLine(_ trace: Trace) -> String {
         let plan = trace.plan
-        let keys = plan.queryCount
+        let keys = plan.keyCount
         let what = plan.causality == .causal ? "generated tokens" : "steps"
         return "\(plan.stepCount) \(what) x \(plan.layers.count) layers x \(plan.heads.count) heads x \(keys) x \(keys)"
     }
