@@ -42,6 +42,10 @@ public final class Trace: Sendable {
         formatVersion = try file.textAttribute("format_version") ?? ""
         provenance = try Provenance(from: file)
         var plan = try Self.plan(of: file)
+        if plan.kvHeads.isEmpty {
+            // A trace without a dataset along kv_head does not list them.
+            plan.kvHeads = provenance.kvHeads(of: plan.heads)
+        }
         planned = plan
         let committed = try Self.scalar(TraceScalar.committedSteps, in: file)
         guard committed >= 0 else {
@@ -201,21 +205,21 @@ public final class Trace: Sendable {
     ///
     /// A causal trace stores each row once: its map at `step` is the rows seen up to that step.
     public func map(step: Int, layer: Int, head: Int, pass: Pass = .conditional) throws -> TraceArray<Float> {
-        let key: DatasetKey<Float16> = pass == .conditional ? .attention : .attention.unconditional
+        let key = DatasetKey<Float16>.attention.of(pass)
         guard step >= 0, step < committedSteps else {
             throw TraceError.outOfRange(
                 path: path, object: key.path, reason: "step \(step) is outside 0..<\(committedSteps)")
         }
-        let isCausal = plan.causality == .causal
-        let seen = isCausal ? plan.promptLength + step : plan.queryCount
-        let place = isCausal ? 0 : step
+        guard let place = planned.mapPlace(ofStep: step) else {
+            throw TraceError.outOfRange(
+                path: path, object: key.path,
+                reason: "step \(step) keeps no maps; those that do are \(IndexText.text(planned.mapSteps ?? []))")
+        }
         var selection: Selection = [
             .mapStep: place..<place + 1, .layer: layer..<layer + 1, .head: head..<head + 1,
         ]
-        if isCausal {
-            selection.ranges[.query] = 0..<seen
-            selection.ranges[.key] = 0..<seen
-        }
+        selection.ranges[.query] = 0..<(planned.length(of: .query, afterSteps: step + 1) ?? 0)
+        selection.ranges[.key] = 0..<planned.keyCount(afterSteps: step + 1)
         let stored = try read(key, selection)
         return TraceArray(
             origin: [0, 0], shape: Array(stored.shape.suffix(2)), values: Float16Conversion.decode(stored.values))

@@ -42,6 +42,12 @@ public struct Provenance: Sendable, Equatable, Codable {
     /// The prompt as text; empty when token ids were given.
     public var prompt: String
 
+    /// The key-value heads that query heads use, ascending; none where the counts do not fit each other.
+    public func kvHeads(of heads: [Int]) -> [Int] {
+        guard kvHeadCount > 0, headCount >= kvHeadCount, headCount % kvHeadCount == 0 else { return [] }
+        return Set(heads.map { $0 / (headCount / kvHeadCount) }).sorted()
+    }
+
     /// Makes a provenance record.
     public init(
         modelName: String, architecture: String, modelConfiguration: String, weightsSHA256: String,
