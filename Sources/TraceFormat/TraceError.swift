@@ -16,6 +16,10 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
     case alreadyExists(path: String)
     /// What was committed of a run that was killed, or still goes on, is under the name to write to.
     case unfinished(path: String)
+    /// A killed run cannot be taken up by this one.
+    case cannotResume(path: String, reason: String)
+    /// The run was killed before its first step was committed.
+    case nothingCommitted(path: String)
     /// The name is that of a folder, a device or nothing at all.
     case notAFile(path: String)
     /// Another capture is writing there now.
@@ -38,6 +42,8 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .alreadyExists(let path): "\(path): already exists; choose another name, or overwrite it"
         case .unfinished(let path):
             "\(path): already exists and may hold committed steps of an unfinished capture; choose another name, or overwrite it"
+        case .cannotResume(let path, let reason): "\(path): cannot be resumed: \(reason)"
+        case .nothingCommitted(let path): "\(path): no step was committed: there is nothing to keep"
         case .notAFile(let path):
             "\(path.isEmpty ? "an empty name" : path): not the name of a file that could be written"
         case .inUse(let path): "\(path): another capture is writing it now"

@@ -24,7 +24,8 @@ enum Samples {
             position < plan.promptLength ? -1 : position - plan.promptLength <= step ? position - plan.promptLength : -2
         }
         return TokenState(
-            ids: (0..<count).map { Int32($0 + 10) }, unmaskStep: unmaskStep.map { Int32($0) },
+            ids: (0..<count).map { unmaskStep[$0] == -2 ? 9 : Int32($0 + 10) },
+            unmaskStep: unmaskStep.map { Int32($0) },
             unmaskOrder: unmaskStep.map { Int32($0) })
     }
 
@@ -70,7 +71,7 @@ enum Samples {
         try writer.write(.maskCount, at: [step], shape: [1], values: [Int32(4 - step)])
         let state = state(plan, after: step)
         try writer.write(state)
-        try writer.addVocabulary(state.ids.map { ($0, "t\($0)é") })
+        try writer.addVocabulary(Set(state.ids).sorted().map { ($0, "t\($0)é") })
         for layer in 0..<layers {
             if plan.signals.contains(.received) {
                 try writer.write(

@@ -58,7 +58,7 @@ struct ContentHasher: Sendable {
             return [try leaf(of: reader, path: path, box: box, index: range.lowerBound, pieceLimit: pieceLimit)]
         }
         let size = reader.elementSize
-        var bytes = try self.bytes(of: reader, box)
+        var bytes = try reader.bytes(of: box)
         Self.canonicalise(&bytes, reader.schema.type)
         return range.map { index in
             var slab = box
@@ -90,7 +90,7 @@ struct ContentHasher: Sendable {
         let hash = SHA256Hash()
         header(path, reader, box, index: index, into: hash)
         for piece in box.rowMajorPieces(elements: max(1, pieceLimit / reader.elementSize)) where piece.count > 0 {
-            var bytes = try self.bytes(of: reader, piece)
+            var bytes = try reader.bytes(of: piece)
             Self.canonicalise(&bytes, reader.schema.type)
             bytes.withUnsafeBytes { hash.update($0) }
         }
@@ -104,23 +104,6 @@ struct ContentHasher: Sendable {
         let axes = reader.schema.dimensions.map(\.rawValue).joined(separator: ",")
         let shape = box.shape.map(String.init).joined(separator: ",")
         hash.update("\(path)\n\(axes)\n\(reader.schema.type.rawValue)\n\(index)\n\(shape)\n")
-    }
-
-    private func bytes(of reader: DatasetReader, _ box: Box) throws -> [UInt8] {
-        try reader.checkFits(box, elementSize: reader.elementSize)
-        let count = box.count * reader.elementSize
-        var failure: (any Error)?
-        let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            do {
-                try reader.fill(UnsafeMutableRawBufferPointer(buffer), box)
-                filled = count
-            } catch {
-                failure = error
-                filled = 0
-            }
-        }
-        if let failure { throw failure }
-        return bytes
     }
 
     /// Every NaN becomes the one whose mantissa has only its highest bit, without a sign.

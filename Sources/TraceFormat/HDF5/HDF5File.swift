@@ -28,14 +28,28 @@ final class HDF5File: Sendable {
     }
 
     /// Creates a file of the newest layout that libhdf5 1.10 reads, as SWMR demands; fails when it exists.
-    static func create(_ path: String) throws -> HDF5File {
+    ///
+    /// - Parameters:
+    ///   - name: where it is created.
+    ///   - path: what errors call it, where it will be renamed.
+    ///   - pageSize: bytes of a page, where metadata and data are to be kept in pages of their own.
+    static func create(_ name: String, as path: String, pageSize: Int? = nil) throws -> HDF5File {
         try HDF5Library.locked {
             let access = Handle(
                 try HDF5Library.check(H5Pcreate(chdf5_file_access()), "make a property list", file: path))
             try HDF5Library.check(
                 H5Pset_libver_bounds(access.id, H5F_LIBVER_V110, H5F_LIBVER_V110), "set version bounds", file: path)
+            let creation = Handle(
+                try HDF5Library.check(H5Pcreate(chdf5_file_create()), "make a property list", file: path))
+            if let pageSize {
+                try HDF5Library.check(
+                    H5Pset_file_space_strategy(creation.id, H5F_FSPACE_STRATEGY_PAGE, false, 1), "set pages", file: path
+                )
+                try HDF5Library.check(
+                    H5Pset_file_space_page_size(creation.id, hsize_t(pageSize)), "set the page size", file: path)
+            }
             let id = try HDF5Library.check(
-                H5Fcreate(path, chdf5_acc_excl(), hid_t(H5P_DEFAULT), access.id), "create", file: path)
+                H5Fcreate(name, chdf5_acc_excl(), creation.id, access.id), "create", file: path)
             return HDF5File(path: path, handle: Handle(id))
         }
     }

@@ -11,7 +11,7 @@ struct DatasetReader: Sendable {
     /// The unit of reading.
     let chunkShape: [Int]
     /// Filters in order of writing; nil where libhdf5 must read the dataset itself.
-    private let filters: [Int32]?
+    let filters: [Int32]?
     /// Bytes of one element in the file.
     let elementSize: Int
 

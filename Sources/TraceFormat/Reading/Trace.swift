@@ -21,7 +21,7 @@ public final class Trace: Sendable {
     /// False for a run that was cut short, or is still going on.
     public let isComplete: Bool
 
-    private let file: HDF5File
+    let file: HDF5File
 
     /// Opens a trace.
     ///
@@ -226,12 +226,17 @@ public final class Trace: Sendable {
     }
 
     /// Where the tokens stand after the last committed step.
-    public func tokenState() throws -> TokenState {
+    public func tokenState() throws -> TokenState { try tokenState(afterSteps: committedSteps) }
+
+    /// Where the tokens stood after a number of steps.
+    func tokenState(afterSteps steps: Int) throws -> TokenState {
+        let positions = planned.length(of: .position, afterSteps: steps) ?? 0
         var state = TokenState(
-            ids: try read(.finalID).values, unmaskStep: try read(.unmaskStep).values,
-            unmaskOrder: try read(.unmaskOrder).values)
-        // What a step wrote that was never committed does not count.
-        for position in state.ids.indices where state.unmaskStep[position] >= committedSteps {
+            ids: Array(try read(.finalID).values.prefix(positions)),
+            unmaskStep: Array(try read(.unmaskStep).values.prefix(positions)),
+            unmaskOrder: Array(try read(.unmaskOrder).values.prefix(positions)))
+        // What later steps wrote, committed or not, does not count.
+        for position in state.ids.indices where state.unmaskStep[position] >= steps {
             state.ids[position] = Int32(clamping: provenance.maskTokenID)
             state.unmaskStep[position] = -2
             state.unmaskOrder[position] = -2
@@ -287,7 +292,7 @@ public final class Trace: Sendable {
         try ContentTable.compute(planned, file: file, byteBudget: byteBudget) { name in try storage(of: name)?.0 }
     }
 
-    private func text(_ name: String) throws -> [String] {
+    func text(_ name: String) throws -> [String] {
         let reader = try reader(path: name, type: .utf8)
         let count = reader.shape[0]
         let width = reader.elementSize
@@ -313,6 +318,10 @@ public final class Trace: Sendable {
     }
 
     private func reader(path object: String, type: ElementType) throws -> DatasetReader {
+        try reader(path: object, type: type, afterSteps: committedSteps)
+    }
+
+    private func reader(path object: String, type: ElementType, afterSteps steps: Int) throws -> DatasetReader {
         let schema = try schema(object)
         guard file.contains(object) else { throw TraceError.notRecorded(path: path, object: object) }
         let dataset = try file.dataset(object)
@@ -330,7 +339,7 @@ public final class Trace: Sendable {
                 reason: "has \(stored.count) axes where the format has \(schema.dimensions.count)")
         }
         let shape = try zip(schema.dimensions, stored).map { dimension, length in
-            guard let expected = planned.length(of: dimension, afterSteps: committedSteps) else { return length }
+            guard let expected = planned.length(of: dimension, afterSteps: steps) else { return length }
             guard length >= expected else {
                 throw TraceError.damaged(
                     path: path, object: object,
@@ -343,8 +352,13 @@ public final class Trace: Sendable {
 
     /// How a dataset is read, and the bytes it takes in the file; nil when it was not recorded.
     func storage(of object: String) throws -> (DatasetReader, Int)? {
-        guard file.contains(object) else { return nil }
-        let reader = try reader(path: object, type: try schema(object).type)
+        guard let reader = try reader(of: object, afterSteps: committedSteps) else { return nil }
         return (reader, reader.dataset.storedBytes())
+    }
+
+    /// How a dataset is read as it was after a number of committed steps; nil when it was not recorded.
+    func reader(of object: String, afterSteps steps: Int) throws -> DatasetReader? {
+        guard file.contains(object) else { return nil }
+        return try reader(path: object, type: try schema(object).type, afterSteps: steps)
     }
 }

@@ -87,3 +87,35 @@ extension Box {
         }
     }
 }
+
+extension Box {
+    /// Where the chunks begin that the box touches, in row-major order.
+    func chunkOrigins(_ chunk: [Int]) -> [[Int]] {
+        let first = zip(origin, chunk).map { $0 / $1 }
+        let end = zip(zip(origin, shape), chunk).map { ($0.0 + $0.1 + $1 - 1) / $1 }
+        return Box(origin: first, shape: zip(end, first).map { $0 - $1 }).indices.map { cell in
+            zip(cell, chunk).map { $0 * $1 }
+        }
+    }
+
+    /// Cuts a box that begins at a chunk into boxes of whole chunks, of at most `elements` elements each (one chunk at
+    /// least): the last axes whole as far as they fit.
+    func alignedBlocks(chunk: [Int], elements limit: Int) -> [Box] {
+        var block = zip(chunk, shape).map { Swift.min($0, $1) }
+        for axis in block.indices.reversed() {
+            let others = block.enumerated().reduce(1) { $1.offset == axis ? $0 : $0 * $1.element }
+            let fits = limit / others
+            if fits >= shape[axis] {
+                block[axis] = shape[axis]
+            } else {
+                block[axis] = Swift.min(shape[axis], Swift.max(chunk[axis], fits / chunk[axis] * chunk[axis]))
+                break
+            }
+        }
+        return chunkOrigins(block).map { start in
+            Box(
+                origin: start,
+                shape: zip(zip(start, block), zip(origin, shape)).map { Swift.min($0.1, $1.0 + $1.1 - $0.0) })
+        }
+    }
+}

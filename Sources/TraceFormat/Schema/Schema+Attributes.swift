@@ -52,6 +52,9 @@ extension Schema {
         attribute("command_line", "utf8", hashed: false, "command line of the run, or empty"),
         attribute("created_at", "utf8", hashed: false, "when the run began, ISO 8601, UTC"),
         attribute("prompt", "utf8", "the prompt as text, or empty"),
+        attribute(
+            "history", "utf8", hashed: false, required: false,
+            "what was done to the file since its capture, a line each"),
     ]
 
     /// Attributes of datasets, besides those by which HDF5 and netCDF-4 attach scales.

@@ -6,6 +6,7 @@ final class PartialFile: Sendable {
     let path: String
     let finalPath: String
     private let replaces: Bool
+    private let createdName: String
     private let descriptor: Int32
 
     /// Refuses names that are taken and may not be replaced, or are no file's.
@@ -36,12 +37,13 @@ final class PartialFile: Sendable {
         unlink(partial)
     }
 
-    /// Holds a file that was just created.
-    init(for finalPath: String, replacing: Bool) throws {
-        self.finalPath = finalPath
-        replaces = replacing
-        path = finalPath + ".partial"
-        descriptor = Foundation.open(path, O_RDWR)
+    /// Holds a file that is there, against other writers.
+    init(_ target: TraceTarget) throws {
+        finalPath = target.path
+        replaces = target.replaces
+        createdName = target.name
+        path = target.path + ".partial"
+        descriptor = Foundation.open(target.name, O_RDWR)
         guard descriptor >= 0, chdf5_lock(descriptor) == 0 else {
             let reason = String(cString: strerror(errno))
             if descriptor >= 0 { Foundation.close(descriptor) }
@@ -51,14 +53,22 @@ final class PartialFile: Sendable {
 
     deinit { Foundation.close(descriptor) }
 
+    /// Puts the file in the place of an older partial one, of which it holds all that was committed.
+    func takePlace(from name: String) throws {
+        guard rename(name, path) == 0 else {
+            throw TraceError.system(
+                path: path, operation: "rename \(name) to it", reason: String(cString: strerror(errno)))
+        }
+    }
+
     /// Removes the file, when nothing in it is worth keeping.
     func remove() {
-        if isOurs { unlink(path) }
+        for name in [path, createdName] where isOurs(name) { unlink(name) }
     }
 
     /// Gives the file its final name; what appeared there meanwhile is kept unless replacing was asked for.
     func publish() throws {
-        guard isOurs else { throw TraceError.inUse(path: path) }
+        guard isOurs(path) else { throw TraceError.inUse(path: path) }
         if !replaces {
             // A link fails where the name is taken, which rename does not.
             if link(path, finalPath) == 0 {
@@ -74,11 +84,11 @@ final class PartialFile: Sendable {
         }
     }
 
-    /// Whether the name still leads to the file that was created.
-    private var isOurs: Bool {
+    /// Whether a name still leads to the file that was created.
+    private func isOurs(_ name: String) -> Bool {
         var held = stat()
         var named = stat()
-        return fstat(descriptor, &held) == 0 && lstat(path, &named) == 0 && held.st_ino == named.st_ino
+        return fstat(descriptor, &held) == 0 && lstat(name, &named) == 0 && held.st_ino == named.st_ino
             && held.st_dev == named.st_dev
     }
 }

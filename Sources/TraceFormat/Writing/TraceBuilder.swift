@@ -6,9 +6,13 @@ import Foundation
 struct TraceBuilder {
     let file: HDF5File
     let layout: TraceLayout
+    /// The shape as planned, which the layout may fall short of where a run that has ended is copied.
+    let planned: TracePlan
+    /// What was done to the trace since its capture; empty where nothing was.
+    let history: String
 
     func build(_ provenance: Provenance) throws -> [String: (HDF5Dataset, TraceLayout.Dataset)] {
-        let plan = layout.plan
+        let plan = planned
         let schemaText = try SchemaDocument.current.json()
         for (name, text) in provenance.textAttributes + [
             ("format", Schema.format), ("format_version", Schema.version), ("min_reader", Schema.minimumReader),
@@ -31,6 +35,7 @@ struct TraceBuilder {
             try file.setAttribute(name, [Int32(clamping: number)])
         }
         try file.setAttribute("seed", [provenance.seed])
+        if !history.isEmpty { try file.setAttribute("history", history) }
 
         var groups: Set<String> = []
         var created: [String: (HDF5Dataset, TraceLayout.Dataset)] = [:]

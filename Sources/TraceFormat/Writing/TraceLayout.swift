@@ -10,6 +10,10 @@ struct TraceLayout: Sendable {
         let isCompressed: Bool
         /// Written in whole chunks, around libhdf5's chunk cache. The others are small and pass through it.
         let isDirect: Bool
+        /// Strength of compression, 1 to 12.
+        var level = TraceLayout.captureLevel
+        /// Whether the low bytes of float16 are stored rather than deflated: those of probabilities are noise.
+        var storesLowPlane = true
 
         var dimensions: [Dimension] { schema.dimensions }
         var isCoordinate: Bool { path == schema.dimensions.first?.rawValue && schema.dimensions.count == 1 }
@@ -25,7 +29,13 @@ struct TraceLayout: Sendable {
     /// The same for text, and for what grows with the vocabulary: each flush writes such a chunk again.
     static let textChunk = 128
 
-    init(_ plan: TracePlan) {
+    /// Strength of compression while capturing.
+    static let captureLevel = 1
+
+    /// The layout of a capture, or, with options, that of a copy.
+    init(
+        _ plan: TracePlan, access: RepackOptions.Access = .step, level: Int = captureLevel, rounds: Bool = false
+    ) {
         self.plan = plan
         var datasets: [Dataset] = []
         let present = Schema.datasets.filter { $0.signal.map(plan.signals.contains) ?? true }
@@ -39,7 +49,33 @@ struct TraceLayout: Sendable {
                 datasets.append(Self.place(schema, at: Schema.unconditional + schema.path, plan))
             }
         }
-        self.datasets = datasets
+        self.datasets = datasets.map { dataset in
+            var dataset = access == .step ? dataset : Self.rechunked(dataset, for: access, plan)
+            dataset.level = level
+            dataset.storesLowPlane = level == Self.captureLevel && !rounds
+            return dataset
+        }
+    }
+
+    /// The same dataset, cut otherwise: one head's map, or a few places over many steps, in a chunk.
+    private static func rechunked(_ dataset: Dataset, for access: RepackOptions.Access, _ plan: TracePlan) -> Dataset {
+        guard dataset.isDirect, dataset.isCompressed || dataset.dimensions[0] == .rowStep else { return dataset }
+        let full = dataset.fullShape
+        let isFullAttention = dataset.schema.type == .float16 && dataset.dimensions.count == 5
+        var chunk = full
+        chunk[0] = 1
+        if dataset.dimensions[1] == .layer { chunk[1] = 1 }
+        if isFullAttention { chunk[2] = 1 }
+        if access == .time, plan.causality == .bidirectional, dataset.dimensions[0] != .generated {
+            chunk[0] = min(full[0], 16)
+        }
+        // As many rows (or, of what has none, steps) as the largest chunk holds.
+        let axis = isFullAttention ? 3 : 0
+        let others = chunk.enumerated().reduce(dataset.schema.type.size) { $1.offset == axis ? $0 : $0 * $1.element }
+        chunk[axis] = max(1, min(chunk[axis], mapChunkLimit / others))
+        return Dataset(
+            path: dataset.path, schema: dataset.schema, fullShape: full, chunk: chunk, isCompressed: true,
+            isDirect: true)
     }
 
     /// Length of an axis after a number of steps; 0 where it has a length of its own.

@@ -15,13 +15,13 @@ public final class TraceWriter: Sendable {
     /// The shape of the trace.
     public let plan: TracePlan
 
-    private let layout: TraceLayout
-    private let file: HDF5File
-    private let datasets: [String: (HDF5Dataset, TraceLayout.Dataset)]
-    private let pipeline: ChunkPipeline
-    private let partial: PartialFile
+    let layout: TraceLayout
+    let file: HDF5File
+    let datasets: [String: (HDF5Dataset, TraceLayout.Dataset)]
+    let pipeline: ChunkPipeline
+    let partial: PartialFile
 
-    private struct Progress {
+    struct Progress {
         /// Steps committed.
         var committed = 0
         /// Steps that the axes have been grown for.
@@ -34,34 +34,56 @@ public final class TraceWriter: Sendable {
         var vocabulary: [Int32: String] = [:]
         var isClosed = false
     }
-    private let progress = Mutex(Progress())
+    let progress = Mutex(Progress())
 
     /// Creates `PATH.partial` with every dataset and attribute of the plan, ready for the first step.
     ///
     /// - Throws: what ``checkName(_:overwrite:)`` throws; ``TraceError/inUse(path:)`` while another writer has
     ///   `PATH.partial`; ``TraceError/misuse(_:)`` where the plan cannot be a trace's; ``HDF5Error`` when libhdf5 fails.
-    public init(
+    public convenience init(
         creating path: String, plan: TracePlan, provenance: Provenance, overwrite: Bool = false,
         compressionThreads: Int = 2, memoryBudget: Int = 256 << 20
     ) throws {
         try Self.check(plan)
-        self.path = path
-        self.plan = plan
-        partialPath = path + ".partial"
-        layout = TraceLayout(plan)
-        pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget)
         try PartialFile.prepare(for: path, replacing: overwrite)
-        file = try HDF5File.create(partialPath)
-        let partial = try PartialFile(for: path, replacing: overwrite)
+        try self.init(
+            TraceTarget(path: path, name: path + ".partial", replaces: overwrite), layout: TraceLayout(plan),
+            planned: plan, provenance: provenance, compressionThreads: compressionThreads, memoryBudget: memoryBudget)
+        try beginStepsOrRemove { try file.startSWMR() }
+    }
+
+    /// Creates a file with every dataset and attribute, laid out by `layout`; not yet open to readers.
+    init(
+        _ target: TraceTarget, layout: TraceLayout, planned: TracePlan, provenance: Provenance,
+        compressionThreads: Int, memoryBudget: Int
+    ) throws {
+        path = target.path
+        partialPath = target.path + ".partial"
+        plan = planned
+        self.layout = layout
+        pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget)
+        file = try HDF5File.create(target.name, as: partialPath, pageSize: target.pageSize)
+        let partial = try PartialFile(target)
         self.partial = partial
         var isReady = false
         defer {
             // Nothing was committed: leave no husk behind a failed start.
             if !isReady { partial.remove() }
         }
-        datasets = try TraceBuilder(file: file, layout: layout).build(provenance)
-        try file.startSWMR()
+        datasets = try TraceBuilder(file: file, layout: layout, planned: planned, history: target.history)
+            .build(provenance)
         isReady = true
+    }
+
+    /// Does what comes before the first step; where it fails, nothing was committed and the file goes.
+    func beginStepsOrRemove(_ body: () throws -> Void) throws {
+        do {
+            try body()
+        } catch {
+            progress.withLock { $0.isClosed = true }
+            partial.remove()
+            throw error
+        }
     }
 
     /// Whether a trace may be written to a name, to know before a model is loaded.
@@ -72,7 +94,7 @@ public final class TraceWriter: Sendable {
         try PartialFile.check(path, replacing: overwrite)
     }
 
-    private static func check(_ plan: TracePlan) throws {
+    static func check(_ plan: TracePlan) throws {
         guard plan.promptLength >= 0, plan.generatedLength >= 1, plan.stepCount >= 1, !plan.layers.isEmpty,
             !plan.heads.isEmpty, plan.keyCount >= 1, plan.queryCount >= 1, plan.textWidth >= 1
         else {
@@ -155,7 +177,7 @@ public final class TraceWriter: Sendable {
     }
 
     /// After a failed write nothing may be closed any more, or what was committed would be lost with the rest.
-    private func leavingOpenOnFailure<Result>(_ body: () throws -> Result) throws -> Result {
+    func leavingOpenOnFailure<Result>(_ body: () throws -> Result) throws -> Result {
         do {
             return try body()
         } catch let error as TraceError {
@@ -167,7 +189,7 @@ public final class TraceWriter: Sendable {
         }
     }
 
-    private func writeChunks(
+    func writeChunks(
         of dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, at origin: [Int], shape: [Int],
         bytes: UnsafeRawBufferPointer
     ) throws {
@@ -205,7 +227,7 @@ public final class TraceWriter: Sendable {
         }
     }
 
-    private func writeBox(
+    func writeBox(
         of dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, at origin: [Int], shape: [Int],
         bytes: UnsafeRawBufferPointer
     ) throws {
@@ -237,7 +259,7 @@ public final class TraceWriter: Sendable {
         }
     }
 
-    private func label(
+    func label(
         _ dataset: HDF5Dataset, _ placed: TraceLayout.Dataset, from start: Int, to end: Int
     ) throws {
         let range = start..<end
@@ -341,7 +363,7 @@ public final class TraceWriter: Sendable {
         }
     }
 
-    private func record(_ value: Int, in path: String) throws {
+    func record(_ value: Int, in path: String) throws {
         let dataset = try file.dataset(path)
         let number = Int32(clamping: value)
         try withUnsafeBytes(of: number) { bytes in
@@ -355,7 +377,10 @@ public final class TraceWriter: Sendable {
     ///
     /// - Throws: ``TraceError/alreadyExists(path:)`` when that name was taken meanwhile and overwriting was not asked for:
     ///   the whole trace is then in `PATH.partial`.
-    public func finish() throws {
+    public func finish() throws { try finish(isComplete: true) }
+
+    /// Ends the trace as one whose run went its full way, or as what there is of one that did not.
+    func finish(isComplete: Bool) throws {
         let (steps, isBetweenSteps, state) = progress.withLock {
             ($0.committed, $0.extended == $0.committed && !$0.isClosed, $0.state)
         }
@@ -369,7 +394,7 @@ public final class TraceWriter: Sendable {
             try file.flush()
             try writeContentTable(steps: steps)
             try file.flush()
-            try record(1, in: TraceScalar.isComplete)
+            if isComplete { try record(1, in: TraceScalar.isComplete) }
             try file.flush()
             progress.withLock { $0.isClosed = true }
             for (dataset, _) in datasets.values { try dataset.close() }
@@ -417,14 +442,14 @@ public final class TraceWriter: Sendable {
         if committed == 0, !wasClosed { partial.remove() }
     }
 
-    private func writeBoxNow(_ name: String, _ values: [Int32], at start: Int = 0) throws {
+    func writeBoxNow(_ name: String, _ values: [Int32], at start: Int = 0) throws {
         guard let dataset = datasets[name]?.0, !values.isEmpty else { return }
         try values.withUnsafeBytes { bytes in
             if let base = bytes.baseAddress { try dataset.write(base, at: [start], shape: [values.count]) }
         }
     }
 
-    private func writeText(_ name: String, _ texts: [String], at start: Int = 0) throws {
+    func writeText(_ name: String, _ texts: [String], at start: Int = 0) throws {
         guard let (dataset, placed) = datasets[name], !texts.isEmpty else { return }
         let width = placed.schema.textWidth ?? plan.textWidth
         var bytes = [UInt8](repeating: 0, count: width * texts.count)

@@ -58,8 +58,8 @@ enum Failure {
 
     private static func traceCode(_ error: TraceError) -> Int32 {
         switch error {
-        case .notATrace, .unsupportedVersion, .damaged, .notRecorded: badData
-        case .outOfRange, .alreadyExists, .unfinished, .notAFile, .inUse, .misuse: usage
+        case .notATrace, .nothingCommitted, .unsupportedVersion, .damaged, .notRecorded: badData
+        case .outOfRange, .cannotResume, .alreadyExists, .unfinished, .notAFile, .inUse, .misuse: usage
         case .notFound, .system: system
         }
     }

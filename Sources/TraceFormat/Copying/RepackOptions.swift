@@ -1,0 +1,53 @@
+/// How a trace is stored anew.
+public struct RepackOptions: Sendable, Equatable {
+    /// What reads the trace most, and so what one chunk holds.
+    public enum Access: String, Sendable, CaseIterable {
+        /// A step at a time, as captured.
+        case step
+        /// One map of one head at a time; for causal traces, which are captured row by row.
+        case map
+        /// A few places of one layer over many steps; a diffusion trace's only.
+        case time
+    }
+
+    /// What one chunk holds.
+    public var access: Access
+    /// Strength of compression, from 1 (as captured) to 12 (the smallest, slowest).
+    public var level: Int
+    /// Optional parts to leave out.
+    public var dropping: Set<Signal>
+    /// Bits of the mantissa that maps keep, 1 to 9; nil: all ten. Fewer bits change the values, and the hash with them.
+    public var keptBits: Int?
+    /// Bytes of a page, a power of two from 4,096: metadata lies together in few pages, for reading over a network; nil:
+    /// as it comes.
+    public var pageSize: Int?
+
+    /// Sets options; the defaults store a trace as it was captured.
+    public init(
+        access: Access = .step, level: Int = 1, dropping: Set<Signal> = [], keptBits: Int? = nil, pageSize: Int? = nil
+    ) {
+        self.access = access
+        self.level = level
+        self.dropping = dropping
+        self.keptBits = keptBits
+        self.pageSize = pageSize
+    }
+
+    /// The options as a line of the file's history.
+    var note: String {
+        var text = "repack: access \(access.rawValue), level \(level)"
+        if let keptBits { text += ", keep-bits \(keptBits)" }
+        if let pageSize { text += ", pages of \(pageSize)" }
+        return text
+    }
+
+    func validate() throws(TraceError) {
+        guard (1...12).contains(level) else { throw .misuse("the level of compression is 1 to 12, not \(level)") }
+        if let keptBits, !(1...9).contains(keptBits) {
+            throw .misuse("maps can keep 1 to 9 bits of their mantissa's 10, not \(keptBits)")
+        }
+        if let pageSize, pageSize < 4096 || pageSize > 1 << 30 || pageSize & (pageSize - 1) != 0 {
+            throw .misuse("a page is a power of two from 4096 to 2^30 bytes, not \(pageSize)")
+        }
+    }
+}

@@ -1,0 +1,105 @@
+import Foundation
+
+/// Copies of traces: what a killed run left, made whole; and the same values, stored otherwise.
+///
+/// A copy streams, within some 100 MB of memory whatever the trace's size, and never touches the source.
+public enum TraceCopy {
+    /// Copies what was committed of a trace into a file of its own, with the content hashes of what there is.
+    ///
+    /// The copy of a run that did not end stays marked as not complete.
+    ///
+    /// - Parameters:
+    ///   - source: a trace, mostly a `.partial` one.
+    ///   - path: the copy.
+    ///   - steps: copy only the first so many steps; nil: all that were committed.
+    ///   - dropping: signals to leave out, where a damaged chunk makes one unreadable.
+    /// - Returns: the number of steps copied.
+    /// - Throws: ``TraceError`` and ``HDF5Error``; of a damaged chunk ``TraceError/damaged(path:object:reason:)``, and
+    ///   then there is no copy.
+    @discardableResult
+    public static func recover(
+        _ source: String, to path: String, steps: Int? = nil, dropping: Set<Signal> = [], overwrite: Bool = false
+    ) throws -> Int {
+        let trace = try Trace(path: source)
+        let count = steps ?? trace.committedSteps
+        guard trace.committedSteps > 0 else {
+            throw TraceError.nothingCommitted(path: source)
+        }
+        guard (1...trace.committedSteps).contains(count) else {
+            throw TraceError.outOfRange(
+                path: source, object: "step", reason: "has \(trace.committedSteps) committed steps, not \(count)")
+        }
+        let isWhole = trace.isComplete && count == trace.committedSteps
+        let note = "recover: \(count) of \(trace.committedSteps) committed steps" + note(of: dropping)
+        try copy(
+            trace, steps: count, to: path, dropping: dropping, options: RepackOptions(), history: note,
+            isComplete: isWhole, overwrite: overwrite)
+        return count
+    }
+
+    /// Stores a trace anew: other chunks, other compression, fewer parts.
+    ///
+    /// The content hash stays where the values do: for everything but what is dropped or rounded.
+    ///
+    /// - Throws: ``TraceError/unfinished(path:)`` for a trace whose run did not end and was not recovered;
+    ///   ``TraceError`` and ``HDF5Error`` otherwise.
+    public static func repack(
+        _ source: String, to path: String, options: RepackOptions, overwrite: Bool = false
+    ) throws {
+        try options.validate()
+        let trace = try Trace(path: source)
+        guard try trace.recordedContentHash() != nil else { throw TraceError.unfinished(path: source) }
+        try copy(
+            trace, steps: trace.committedSteps, to: path, dropping: options.dropping, options: options,
+            history: options.note + note(of: options.dropping), isComplete: trace.isComplete, overwrite: overwrite)
+    }
+
+    private static func note(of dropped: Set<Signal>) -> String {
+        dropped.isEmpty ? "" : ", without " + dropped.map(\.rawValue).sorted().joined(separator: ",")
+    }
+
+    private static func copy(
+        _ trace: Trace, steps: Int, to path: String, dropping: Set<Signal>, options: RepackOptions, history: String,
+        isComplete: Bool, overwrite: Bool
+    ) throws {
+        guard !isSameFile(trace.path, path) else {
+            throw TraceError.misuse("\(path): a copy needs another name than its source")
+        }
+        var planned = trace.planned
+        planned.signals.subtract(dropping)
+        // Axes end where the run did, so that no chunk is padded for what never came.
+        var reached = planned
+        reached.stepCount = steps
+        reached.mapSteps = reached.mapSteps?.filter { $0 < steps }
+        if reached.causality == .causal {
+            reached.generatedLength = min(reached.generatedLength, steps)
+            reached.queries = reached.queries?.filter { $0 < reached.keyCount }
+        }
+        try PartialFile.prepare(for: path, replacing: overwrite)
+        let earlier = try trace.file.textAttribute("history").map { $0 + "\n" } ?? ""
+        let target = TraceTarget(
+            path: path, name: path + ".partial", replaces: overwrite, pageSize: options.pageSize,
+            history: earlier + history)
+        let writer = try TraceWriter(
+            target,
+            layout: TraceLayout(reached, access: options.access, level: options.level, rounds: options.keptBits != nil),
+            planned: planned, provenance: trace.provenance,
+            compressionThreads: ProcessInfo.processInfo.activeProcessorCount, memoryBudget: 32 << 20)
+        try writer.beginStepsOrRemove {
+            if let bits = options.keptBits {
+                for path in ["maps/attention", "unconditional/maps/attention"] where writer.datasets[path] != nil {
+                    try writer.file.setAttribute("kept_mantissa_bits", [Int32(bits)], of: path)
+                }
+            }
+            try StepAdoption(source: trace, writer: writer, steps: steps, keptBits: options.keptBits).run()
+            try writer.finish(isComplete: isComplete)
+        }
+    }
+
+    private static func isSameFile(_ a: String, _ b: String) -> Bool {
+        var first = stat()
+        var second = stat()
+        return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_ino == second.st_ino
+            && first.st_dev == second.st_dev
+    }
+}

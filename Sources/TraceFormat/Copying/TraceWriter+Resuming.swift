@@ -1,0 +1,119 @@
+import Foundation
+
+/// What a run that is taken up again has behind it.
+public struct ResumePoint: Sendable {
+    /// Steps that are committed, and are in the new file too.
+    public let steps: Int
+    /// Whether the run had gone its full way, and only its end is missing.
+    public let isComplete: Bool
+    /// Where the tokens stood before the last committed step.
+    public let stateBefore: TokenState
+    /// Where they stood after it.
+    public let stateAfter: TokenState
+    /// What the last committed step fed in, (position).
+    public let tokens: [Int32]
+    /// What the model said at it, (position).
+    public let predictedIDs: [Int32]
+    /// How sure it was, (position).
+    public let confidence: [Float]
+    /// The ids that occurred by then.
+    public let vocabulary: Set<Int32>
+}
+
+extension TraceWriter {
+    /// What a killed run left under a name; nil where there is nothing to take up: no `PATH.partial`, or no step in it.
+    ///
+    /// - Throws: what opening a trace throws.
+    public static func resumable(_ path: String) throws -> Trace? {
+        guard FileManager.default.fileExists(atPath: path + ".partial") else { return nil }
+        let trace = try Trace(path: path + ".partial")
+        return trace.committedSteps > 0 ? trace : nil
+    }
+
+    /// Takes up a run that was killed: copies its committed steps into a new file, which then takes the place of
+    /// `PATH.partial` and is written on.
+    ///
+    /// Until the copy is whole, `PATH.partial` stays as it is.
+    ///
+    /// - Throws: ``TraceError/cannotResume(path:reason:)`` where the plan, the schema or the provenance is another than
+    ///   the first run's (time, command line, threads and version may differ); ``TraceError/inUse(path:)`` while another
+    ///   writer has it; what reading and writing throw.
+    public static func resume(
+        _ path: String, plan: TracePlan, provenance: Provenance, overwrite: Bool = false, compressionThreads: Int = 2,
+        memoryBudget: Int = 256 << 20
+    ) throws -> (writer: TraceWriter, point: ResumePoint) {
+        try check(plan)
+        let partialPath = path + ".partial"
+        var status = stat()
+        if lstat(path, &status) == 0, !overwrite { throw TraceError.alreadyExists(path: path) }
+        let held = try PartialFile(TraceTarget(path: path, name: partialPath, replaces: overwrite))
+        let trace = try Trace(path: partialPath)
+        try checkAgreement(of: trace, plan, provenance)
+
+        // Left by an attempt that was killed itself: the partial file is ours, so nobody writes it now.
+        let scratch = partialPath + ".resuming"
+        unlink(scratch)
+        let writer = try TraceWriter(
+            TraceTarget(path: path, name: scratch, replaces: overwrite), layout: TraceLayout(trace.planned),
+            planned: trace.planned, provenance: trace.provenance, compressionThreads: compressionThreads,
+            memoryBudget: memoryBudget)
+        do {
+            let point = try ResumePoint(of: trace)
+            try StepAdoption(source: trace, writer: writer, steps: trace.committedSteps).run()
+            try writer.file.startSWMR()
+            try writer.file.flush()
+            try writer.partial.takePlace(from: scratch)
+            return withExtendedLifetime(held) { (writer, point) }
+        } catch {
+            writer.progress.withLock { $0.isClosed = true }
+            unlink(scratch)
+            throw error
+        }
+    }
+
+    private static func checkAgreement(of trace: Trace, _ plan: TracePlan, _ provenance: Provenance) throws {
+        func refuse(_ reason: String) -> TraceError { .cannotResume(path: trace.path, reason: reason) }
+        guard try trace.file.textAttribute("schema_sha256") == SHA256Hash.hexadecimal(of: SchemaDocument.current.json())
+        else { throw refuse("it was written by another schema") }
+        var now = provenance
+        // A number of threads changes no bit.
+        now.createdAt = trace.provenance.createdAt
+        now.commandLine = trace.provenance.commandLine
+        now.threads = trace.provenance.threads
+        now.producer = trace.provenance.producer
+        let mirrors = zip(Mirror(reflecting: trace.provenance).children, Mirror(reflecting: now).children)
+        for (old, new) in mirrors where "\(old.value)" != "\(new.value)" {
+            throw refuse(
+                "\(old.label ?? "?") is another than the first run's: \(Self.short(new.value)), not \(Self.short(old.value))"
+            )
+        }
+        let shapes = zip(Mirror(reflecting: trace.planned).children, Mirror(reflecting: plan).children)
+        for (old, new) in shapes where old.label != "signals" && "\(old.value)" != "\(new.value)" {
+            throw refuse(
+                "\(old.label ?? "?") is another than the first run's: \(Self.short(new.value)), not \(Self.short(old.value))"
+            )
+        }
+        guard trace.planned.signals == plan.signals else {
+            let names = [plan.signals, trace.planned.signals].map { $0.map(\.rawValue).sorted().joined(separator: ",") }
+            throw refuse("signals are \(names[0]), not \(names[1]) as in the first run")
+        }
+    }
+
+    private static func short(_ value: Any) -> String {
+        let text = "\(value)".replacing("\n", with: " ")
+        return text.count > 60 ? text.prefix(60) + "..." : text
+    }
+}
+
+extension ResumePoint {
+    init(of trace: Trace) throws {
+        let last = trace.committedSteps - 1
+        let row: Selection = [.step: last..<last + 1]
+        self.init(
+            steps: trace.committedSteps, isComplete: trace.isComplete,
+            stateBefore: try trace.tokenState(afterSteps: last), stateAfter: try trace.tokenState(),
+            tokens: try trace.read(.tokenID, row).values, predictedIDs: try trace.read(.predictedID, row).values,
+            confidence: try trace.read(.confidence, row).values,
+            vocabulary: Set(try trace.vocabulary().keys))
+    }
+}
