@@ -36,10 +36,11 @@ let package = Package(
 
         .target(name: "Analysis", dependencies: ["TraceFormat"], exclude: ["README.md"], swiftSettings: strict),
 
+        .target(name: "CProcess"),
         .executableTarget(
             name: "attntrace",
             dependencies: [
-                "Capture", "Analysis", "TraceFormat", "Tokenizer",
+                "Capture", "Analysis", "TraceFormat", "Tokenizer", "CProcess",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["README.md"], swiftSettings: strict),

@@ -24,6 +24,7 @@ struct AttntraceCommand: ParsableCommand {
     static func main() {
         do {
             var command = try parseAsRoot()
+            if let reading = command as? any ReadsTraces { try ReadingGuard.begin(for: reading) }
             try command.run()
         } catch {
             Failure.exit(with: error, from: self)

@@ -12,11 +12,19 @@ enum HDF5Library {
         H5open()
         return NSRecursiveLock()
     }()
+    // Sound: only touched with `lock` held.
+    nonisolated(unsafe) private static var depth = 0
 
     /// Runs `body` with libhdf5 to itself.
     static func locked<Result: ~Copyable>(_ body: () throws -> Result) rethrows -> Result {
         lock.lock()
         defer { lock.unlock() }
+        depth += 1
+        if depth == 1 { HDF5Activity.noteBoundary() }
+        defer {
+            depth -= 1
+            if depth == 0 { HDF5Activity.noteBoundary() }
+        }
         // Errors become values; the library's own printing, set per thread, stays off.
         H5Eset_auto2(hid_t(H5E_DEFAULT), nil, nil)
         return try body()

@@ -3,7 +3,7 @@ import ArgumentParser
 import TraceFormat
 
 /// `attntrace compare`: traces side by side, on like rows.
-struct CompareCommand: ParsableCommand {
+struct CompareCommand: ParsableCommand, ReadsTraces {
     static let configuration = CommandConfiguration(
         commandName: "compare",
         abstract: "Set traces side by side on like rows: the rows that scored each token, and windows of them.",

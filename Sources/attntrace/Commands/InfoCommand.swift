@@ -4,7 +4,7 @@ import Foundation
 import TraceFormat
 
 /// `attntrace info`: what a trace holds.
-struct InfoCommand: ParsableCommand {
+struct InfoCommand: ParsableCommand, ReadsTrace {
     static let configuration = CommandConfiguration(
         commandName: "info",
         abstract: "Show what a trace holds and what made it. Reads no attention.",
@@ -14,6 +14,8 @@ struct InfoCommand: ParsableCommand {
     var json = false
     @Argument(help: "The trace.")
     var trace: String
+
+    static var memoryLimit: Int { readingBudget }
 
     func run() throws {
         let trace = try Trace(path: trace)

@@ -3,7 +3,7 @@ import ArgumentParser
 import TraceFormat
 
 /// `attntrace sinks`: where the sinks of a trace are.
-struct SinksCommand: ParsableCommand {
+struct SinksCommand: ParsableCommand, ReadsTrace {
     static let configuration = CommandConfiguration(
         commandName: "sinks",
         abstract: "Find the attention sinks of a trace, step by step.",

@@ -3,7 +3,7 @@ import ArgumentParser
 import TraceFormat
 
 /// `attntrace trajectories`: how sinks move.
-struct TrajectoriesCommand: ParsableCommand {
+struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
     static let configuration = CommandConfiguration(
         commandName: "trajectories",
         abstract: "Follow the sinks of a trace from step to step: where they dwell, hop, appear and die.",

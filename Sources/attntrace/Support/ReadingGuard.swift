@@ -1,0 +1,119 @@
+import CProcess
+import Foundation
+import TraceFormat
+
+/// Turns what a damaged or hostile file can do to libhdf5 (a crash, an endless loop, all of the memory) into an answer.
+///
+/// The command goes on in a forked child, and this process waits for it. What the child ends with is passed on, the
+/// signals that people send included; only when the child was ended by what it read does the parent speak for it.
+/// Everything that the command inherits (terminal, standard streams, process group) is the child's as well.
+enum ReadingGuard {
+    /// What a child ends with that waited too long for libhdf5; no command ends with it by itself.
+    private static let hung: Int32 = 124
+    /// Signals of a process that went wrong. All others are someone's wish.
+    private static let crashes = [SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGTRAP, SIGFPE, SIGSYS]
+    private static let timeoutVariable = "ATTNTRACE_READ_TIMEOUT"
+
+    /// Returns in the child only. Call it while the process has a single thread: a fork takes along no other.
+    static func begin(for command: any ReadsTraces) throws {
+        let timeout = try timeout()
+        let limit = type(of: command).memoryLimit
+        // Comes into being before the fork, so that both processes see it.
+        _ = HDF5Activity.boundaries
+        let parent = getpid()
+        let child = cprocess_fork()
+        guard child >= 0 else {
+            throw TraceError.system(
+                path: command.traces.joined(separator: ", "), operation: "start a process to read it",
+                reason: String(cString: strerror(errno)))
+        }
+        if child > 0 { speak(for: child, reading: command.traces, timeout: timeout, limit: limit) }
+        enterChild(of: parent, timeout: timeout, limit: limit)
+    }
+
+    /// Seconds that one call of libhdf5 may take; none for 0.
+    private static func timeout() throws -> Double {
+        guard let text = ProcessInfo.processInfo.environment[timeoutVariable], !text.isEmpty else { return 8 }
+        guard let seconds = Double(text), seconds >= 0, seconds.isFinite else {
+            throw UsageError("\(timeoutVariable) is \(text): it takes seconds, or 0 for no limit")
+        }
+        return seconds
+    }
+
+    // MARK: The child
+
+    private static func enterChild(of parent: pid_t, timeout: Double, limit: Int) {
+        // Whoever kills the parent means this.
+        _ = cprocess_die_with_parent()
+        if getppid() != parent { _exit(hung) }
+        // A crash is an answer here: no backtrace, no core.
+        for number in crashes { signal(number, SIG_DFL) }
+        lower(RLIMIT_CORE, to: 0)
+        lower(RLIMIT_DATA, to: limit)
+        if timeout > 0 { watch(timeout) }
+    }
+
+    private static func lower(_ name: __rlimit_resource, to value: Int) {
+        let resource = __rlimit_resource_t(bitPattern: name.rawValue)
+        var limits = rlimit()
+        guard getrlimit(resource, &limits) == 0 else { return }
+        limits.rlim_cur = min(limits.rlim_cur, rlim_t(clamping: value))
+        setrlimit(resource, &limits)
+    }
+
+    /// Ends the process when one call of libhdf5 goes on for `timeout` seconds. Counts its own wake-ups and reads no
+    /// clock, so that time in which the process was stopped is not held against the call.
+    private static func watch(_ timeout: Double) {
+        let interval = min(0.2, timeout / 4)
+        Thread.detachNewThread {
+            var seen = HDF5Activity.boundaries
+            var waited = 0.0
+            while true {
+                usleep(UInt32(interval * 1e6))
+                let now = HDF5Activity.boundaries
+                let isInCall = !now.isMultiple(of: 2)
+                waited = now == seen && isInCall ? waited + interval : 0
+                seen = now
+                if waited >= timeout { _exit(hung) }
+            }
+        }
+    }
+
+    // MARK: The parent
+
+    /// Waits for the child and ends as it did, or says what the file did to it.
+    private static func speak(for child: pid_t, reading traces: [String], timeout: Double, limit: Int) -> Never {
+        var status: Int32 = 0
+        var usage = rusage()
+        while wait4(child, &status, 0, &usage) < 0, errno == EINTR {}
+        let number = status & 0x7f
+        let code = (status >> 8) & 0xff
+        if number == 0, code != hung { exit(code) }
+        let isCrash = crashes.contains(number)
+        // Killed outright, it is by a system short of memory: a person would have meant the parent.
+        if number != 0, number != SIGKILL, !isCrash { end(by: number) }
+        let isInCall = !HDF5Activity.boundaries.isMultiple(of: 2)
+        let isFull = number == SIGKILL || usage.ru_maxrss > limit / 1024 / 4 * 3
+        let reason =
+            if number == 0 {
+                "damaged: a call of libhdf5 took more than \(timeout.formatted()) s (\(timeoutVariable) allows more)"
+            } else if isFull {
+                "damaged: reading it took more than \(ByteCount.text(limit)) of memory"
+            } else if isInCall {
+                "damaged: libhdf5 crashed on it (signal \(number))"
+            } else {
+                "damaged: reading it crashed attntrace (signal \(number)); please report it"
+            }
+        if Terminal.watchesProgress { Terminal.progress("\r\u{1b}[K") }
+        Terminal.error("attntrace: \(traces.joined(separator: " or ")): \(reason)")
+        exit(Failure.badData)
+    }
+
+    /// Ends by a signal that ended the child, so that a shell sees what it would have seen.
+    private static func end(by number: Int32) -> Never {
+        lower(RLIMIT_CORE, to: 0)
+        signal(number, SIG_DFL)
+        raise(number)
+        exit(128 + number)
+    }
+}

@@ -1,0 +1,184 @@
+"""Reading a file that crashes libhdf5 is an answer; everything else about a command is as if nobody stood before it."""
+
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from faults import build
+from support import ATTNTRACE, answer, attntrace
+
+COMMANDS = ["info", "sinks", "trajectories", "compare"]
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    return build("hdf5_faults", tmp_path_factory.mktemp("faults"))
+
+
+@pytest.fixture
+def fault(library):
+    """The environment in which opening a dataset goes wrong."""
+    def environment(name, **more):
+        return {"LD_PRELOAD": str(library), "HDF5_FAULT": name, **more}
+
+    return environment
+
+
+def start(path, environment, **options):
+    return subprocess.Popen(
+        [ATTNTRACE, "info", str(path)], env={**os.environ, **environment}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, **options)
+
+
+def children(pid):
+    with contextlib.suppress(FileNotFoundError):
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def child_of(run):
+    """The process that reads, once it is there."""
+    while not (found := children(run.pid)):
+        assert run.poll() is None
+        time.sleep(0.002)
+    return found[0]
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except FileNotFoundError:
+        return False
+
+
+def check_refusal(done, path, *words):
+    assert done.returncode == 1 and done.stdout == ""
+    [line] = done.stderr.splitlines()
+    assert line.startswith(f"attntrace: {path}: ")
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("name, number", [("crash", signal.SIGSEGV), ("abort", signal.SIGABRT)])
+def test_a_crash_is_an_answer(diffusion, fault, command, name, number):
+    check_refusal(
+        attntrace(command, diffusion, env=fault(name)), diffusion, "damaged: libhdf5 crashed on it",
+        f"(signal {int(number)})")
+
+
+def test_of_several_traces_all_are_named(diffusion, causal, fault):
+    check_refusal(
+        attntrace("compare", diffusion, causal, env=fault("crash")), f"{diffusion} or {causal}", "damaged")
+
+
+def test_a_call_that_does_not_return(diffusion, fault):
+    began = time.monotonic()
+    done = attntrace("info", diffusion, env=fault("hang", ATTNTRACE_READ_TIMEOUT="0.5"))
+    check_refusal(done, diffusion, "damaged", "took more than 0.5 s", "ATTNTRACE_READ_TIMEOUT")
+    assert time.monotonic() - began < 5
+
+
+def test_a_slow_disk_may_take_its_time(diffusion, fault):
+    """The call takes 0.6 s, and then fails."""
+    for seconds, said in [("0.2", "took more than 0.2 s"), ("2", "cannot open"), ("0", "cannot open")]:
+        check_refusal(attntrace("info", diffusion, env=fault("slow", ATTNTRACE_READ_TIMEOUT=seconds)), diffusion, said)
+
+
+@pytest.mark.parametrize("seconds", ["-1", "soon", "inf", "nan"])
+def test_a_time_that_is_none(diffusion, seconds):
+    done = attntrace("info", diffusion, env={"ATTNTRACE_READ_TIMEOUT": seconds})
+    assert done.returncode == 2 and done.stdout == "" and "ATTNTRACE_READ_TIMEOUT" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["memory", "killed"])
+def test_all_of_the_memory(diffusion, fault, name):
+    """Its own limit, or a system that is short of memory and kills."""
+    check_refusal(attntrace("info", diffusion, env=fault(name)), diffusion, "more than 1.0 GB of memory")
+
+
+def test_no_core_is_left(diffusion, fault, tmp_path):
+    attntrace("info", diffusion, env=fault("abort"), cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wish_to_end_is_passed_on(diffusion, fault):
+    """Whatever ends the child and is no crash ends the command in the same way."""
+    done = attntrace("info", diffusion, env=fault("terminated"))
+    assert done.returncode == -signal.SIGTERM and done.stdout == "" and done.stderr == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_nobody_goes_on_alone(diffusion, fault, number):
+    run = start(diffusion, fault("hang", ATTNTRACE_READ_TIMEOUT="60"))
+    child = child_of(run)
+    time.sleep(0.05)
+    run.send_signal(number)
+    out, err = run.communicate(timeout=10)
+    assert run.returncode == -number and out == "" and err == ""
+    deadline = time.monotonic() + 5
+    while is_alive(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not is_alive(child)
+
+
+def test_interrupted_in_a_terminal(diffusion, fault):
+    child = pexpect.spawn(
+        ATTNTRACE, ["info", str(diffusion)],
+        env={**os.environ, **fault("hang", ATTNTRACE_READ_TIMEOUT="60")}, encoding="utf-8", timeout=10)
+    while not (found := children(child.pid)):
+        time.sleep(0.002)
+    time.sleep(0.1)
+    child.sendintr()
+    said = child.read()
+    child.close()
+    assert child.signalstatus == signal.SIGINT
+    assert "attntrace" not in said
+    assert not is_alive(found[0])
+
+
+def test_stopped_and_continued(diffusion, fault):
+    """Time in which a command was stopped is not held against libhdf5."""
+    run = start(diffusion, fault("slow", ATTNTRACE_READ_TIMEOUT="1.2"), start_new_session=True)
+    child_of(run)
+    time.sleep(0.1)
+    os.killpg(run.pid, signal.SIGSTOP)
+    time.sleep(1.5)
+    os.killpg(run.pid, signal.SIGCONT)
+    _, err = run.communicate(timeout=10)
+    assert run.returncode == 1 and "cannot open" in err
+
+
+def test_a_reader_that_leaves(diffusion):
+    """A closed pipe ends the command silently, as it does any other."""
+    done = subprocess.run(
+        ["bash", "-c", f"{shlex.quote(ATTNTRACE)} info {shlex.quote(str(diffusion))} | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True, text=True)
+    assert done.returncode in (0, 128 + signal.SIGPIPE) and done.stderr == ""
+    read, write = os.pipe()
+    os.close(read)
+    run = subprocess.run(
+        [ATTNTRACE, "info", str(diffusion)], stdout=write, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_DFL))
+    os.close(write)
+    assert run.returncode == -signal.SIGPIPE and run.stderr == ""
+
+
+def test_a_line_that_is_written_over_gives_way(diffusion, fault):
+    child = pexpect.spawn(
+        ATTNTRACE, ["info", str(diffusion)], env={**os.environ, **fault("crash")}, encoding="utf-8", timeout=20)
+    said = child.read()
+    child.close()
+    assert child.exitstatus == 1
+    assert said.startswith("\r\x1b[K") and said.count("attntrace: ") == 1
+
+
+def test_answers_come_through(diffusion):
+    assert "committed_steps" in answer("info", diffusion, "--json")
