@@ -1,5 +1,4 @@
 import CHDF5
-import Foundation
 import Synchronization
 
 /// An open dataset: its shape, its chunks, and reads and writes of boxes and of whole chunks as stored.
@@ -155,55 +154,32 @@ final class HDF5Dataset: Sendable {
         }
     }
 
-    /// Where a chunk lies in the file, how long it is, and which filters were skipped when it was written, a bit each.
-    struct ChunkPlace: Sendable {
-        let origin: [Int]
-        let address: Int
-        let size: Int
-        let skippedFilters: UInt32
-    }
-
-    /// Finds chunks, each at most `limit` bytes long; nil where none was written.
-    func chunkPlaces(at origins: [[Int]], limit: Int) throws -> [ChunkPlace?] {
-        try HDF5Library.locked {
-            try origins.map { origin in
-                var size: hsize_t = 0
-                var address: haddr_t = 0
-                var mask: UInt32 = 0
-                let offset = origin.map { hsize_t($0) }
-                try check(H5Dget_chunk_info_by_coord(id, offset, &mask, &address, &size), "read a chunk")
-                guard address != chdf5_undefined_address(), size > 0 else { return nil }
-                guard size <= hsize_t(limit), let place = Int(exactly: address), place <= Int.max - limit else {
-                    throw damaged("the chunk at \(origin) claims \(size) bytes, more than its values could take")
-                }
-                return ChunkPlace(origin: origin, address: place, size: Int(size), skippedFilters: mask)
-            }
-        }
-    }
-
-    /// Reads one chunk as it is stored into `target`, which has room for it.
+    /// Reads one chunk as it is stored, at most `limit` bytes; nil where none was written. `room` makes a buffer.
     ///
-    /// With the file's descriptor the bytes are read outside the lock: a committed chunk never moves.
-    func readChunk(_ place: ChunkPlace, descriptor: Int32?, into target: UnsafeMutableRawBufferPointer) throws {
-        guard let descriptor else {
-            try HDF5Library.locked {
-                var mask: UInt32 = 0
-                let offset = place.origin.map { hsize_t($0) }
-                try check(H5Dread_chunk(id, hid_t(H5P_DEFAULT), offset, &mask, target.baseAddress), "read a chunk")
+    /// The copy is made under the lock: libhdf5 1.10 tells where a chunk lies only by walking over all of them
+    /// (`H5Dget_chunk_info_by_coord`), and its size and bytes by going straight there.
+    func readChunk(
+        at origin: [Int], limit: Int, room: (Int) -> UnsafeMutableRawBufferPointer
+    ) throws -> StoredChunk? {
+        try HDF5Library.locked {
+            let offset = origin.map { hsize_t($0) }
+            var size: hsize_t = 0
+            try check(H5Dget_chunk_storage_size(id, offset, &size), "read a chunk")
+            guard size > 0 else { return nil }
+            guard size <= hsize_t(limit) else {
+                throw damaged("the chunk at \(origin) claims \(size) bytes, more than its values could take")
             }
-            return
+            var mask: UInt32 = 0
+            let bytes = UnsafeMutableRawBufferPointer(rebasing: room(Int(size))[..<Int(size)])
+            try check(H5Dread_chunk(id, hid_t(H5P_DEFAULT), offset, &mask, bytes.baseAddress), "read a chunk")
+            return StoredChunk(bytes: UnsafeRawBufferPointer(bytes), skippedFilters: mask)
         }
-        var done = 0
-        while done < place.size {
-            let room = UnsafeMutableRawBufferPointer(rebasing: target[done..<place.size])
-            let count = pread(descriptor, room.baseAddress, room.count, off_t(place.address + done))
-            if count < 0 {
-                if errno == EINTR { continue }
-                throw TraceError.system(path: file.path, operation: "read", reason: String(cString: strerror(errno)))
-            }
-            guard count > 0 else { throw damaged("the chunk at \(place.origin) lies beyond the end of the file") }
-            done += count
-        }
+    }
+
+    /// A chunk as stored, and which filters were skipped when it was written, a bit each.
+    struct StoredChunk {
+        let bytes: UnsafeRawBufferPointer
+        let skippedFilters: UInt32
     }
 
     /// Never closes; see ``HDF5File/leaveOpen()``.
@@ -213,24 +189,5 @@ final class HDF5Dataset: Sendable {
 
     private func damaged(_ reason: String) -> TraceError {
         .damaged(path: file.path, object: object, reason: reason)
-    }
-}
-
-extension HDF5File {
-    /// The descriptor that libhdf5 reads this file with, for as long as it is open; nil where addresses in the file are
-    /// not simply places in it.
-    func descriptor() -> Int32? {
-        HDF5Library.locked {
-            let access = Handle(H5Fget_access_plist(id))
-            let creation = Handle(H5Fget_create_plist(id))
-            var prefix: hsize_t = 0
-            guard access.id >= 0, creation.id >= 0, H5Pget_driver(access.id) == H5FD_sec2_init(),
-                H5Pget_userblock(creation.id, &prefix) >= 0, prefix == 0
-            else { return nil }
-            var pointer: UnsafeMutableRawPointer?
-            guard H5Fget_vfd_handle(id, hid_t(H5P_DEFAULT), &pointer) >= 0, let pointer else { return nil }
-            let descriptor = pointer.load(as: Int32.self)
-            return descriptor >= 0 ? descriptor : nil
-        }
     }
 }

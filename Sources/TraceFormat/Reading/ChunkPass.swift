@@ -61,12 +61,8 @@ public struct ChunkPass: Sendable {
         finish: (Unit, Accumulator) throws -> Void
     ) throws {
         let size = min(Self.batch, max(4 * threads, Self.batch / max(1, chunksPerUnit)))
-        var upcoming = try work(from: 0, count: size)
-        while !upcoming.isEmpty {
-            let units = upcoming
-            // The disk fetches what comes next while the processors decode what is here.
-            upcoming = try work(from: units[units.count - 1].unit.index + 1, count: size)
-            for next in upcoming { next.places.map(reader.prefetch) }
+        for first in stride(from: 0, to: unitCount, by: size) {
+            let units = work(from: first, count: min(size, unitCount - first))
             let results = Mutex<[Int: Result<Accumulator, any Error>]>([:])
             let next = Atomic(0)
             DispatchQueue.concurrentPerform(iterations: min(threads, units.count)) { _ in
@@ -86,12 +82,11 @@ public struct ChunkPass: Sendable {
 
     private struct Work: Sendable {
         let unit: Unit
-        let cells: [[Int]]
-        let places: [HDF5Dataset.ChunkPlace?]?
+        let cells: Box
     }
 
-    private func work(from first: Int, count: Int) throws -> [Work] {
-        try (first..<max(first, min(first + count, unitCount))).map { index in
+    private func work(from first: Int, count: Int) -> [Work] {
+        (first..<first + count).map { index in
             var rest = index
             var leading = Array(grid.origin[..<unitAxes])
             for axis in (0..<unitAxes).reversed() {
@@ -100,10 +95,9 @@ public struct ChunkPass: Sendable {
             }
             let cells = Box(
                 origin: leading + grid.origin[unitAxes...],
-                shape: Array(repeating: 1, count: unitAxes) + grid.shape[unitAxes...]
-            ).indices
+                shape: Array(repeating: 1, count: unitAxes) + grid.shape[unitAxes...])
             let origin = zip(leading, reader.chunkShape).map { $0 * $1 }
-            return Work(unit: Unit(index: index, origin: origin), cells: cells, places: try reader.places(of: cells))
+            return Work(unit: Unit(index: index, origin: origin), cells: cells)
         }
     }
 
@@ -113,10 +107,8 @@ public struct ChunkPass: Sendable {
     ) throws -> Accumulator {
         var accumulator = try start(work.unit)
         try ChunkWorkspace.withOne { workspace in
-            for (index, cell) in work.cells.enumerated() {
-                try absorb(
-                    &accumulator,
-                    DecodedChunk(reader: reader, chunk: reader.chunk(cell), place: work.places?[index], workspace))
+            try work.cells.forEachIndex { cell in
+                try absorb(&accumulator, DecodedChunk(reader: reader, chunk: reader.chunk(cell), workspace))
             }
         }
         return accumulator
@@ -127,17 +119,15 @@ public struct ChunkPass: Sendable {
 public struct DecodedChunk {
     private let reader: DatasetReader
     private let chunk: Box
-    private let place: HDF5Dataset.ChunkPlace?
     private let workspace: ChunkWorkspace
     /// Places of its first element along the dataset's axes.
     public let origin: [Int]
     /// Its length along each axis, without what lies beyond the dataset's end.
     public let shape: [Int]
 
-    init(reader: DatasetReader, chunk: Box, place: HDF5Dataset.ChunkPlace?, _ workspace: ChunkWorkspace) {
+    init(reader: DatasetReader, chunk: Box, _ workspace: ChunkWorkspace) {
         self.reader = reader
         self.chunk = chunk
-        self.place = place
         self.workspace = workspace
         origin = chunk.origin
         shape = zip(zip(chunk.origin, chunk.shape), reader.shape).map { min($0.1, $1 - $0.0) }
@@ -156,7 +146,7 @@ public struct DecodedChunk {
         }
         let bytes = reader.codec.byteCount
         let values = UnsafeMutableRawBufferPointer(rebasing: workspace.values(room: bytes)[..<bytes])
-        try reader.values(of: chunk, place, workspace, into: values)
+        try reader.values(of: chunk, workspace, into: values)
         return try body(UnsafeBufferPointer(values.bindMemory(to: Element.self)))
     }
 
@@ -182,7 +172,7 @@ public struct DecodedChunk {
         guard sums.count == shape[..<(rank - 2)].reduce(columns, *) else {
             throw TraceError.misuse("room for \(sums.count) sums of a chunk of \(shape)")
         }
-        guard let low = try reader.planes(of: chunk, place, workspace) else { return }
+        guard let low = try reader.planes(of: chunk, workspace) else { return }
         let high = low + chunk.count
         var filled = 0
         Box(origin: Array(repeating: 0, count: rank - 2), shape: Array(shape[..<(rank - 2)])).forEachIndex { index in

@@ -14,8 +14,6 @@ struct DatasetReader: Sendable {
     private let filters: [Int32]?
     /// Bytes of one element in the file.
     let elementSize: Int
-    /// What chunks are read with outside libhdf5's lock; open as long as the dataset is.
-    private let descriptor: Int32?
 
     /// Opens a dataset and holds it against the schema.
     init(_ dataset: HDF5Dataset, schema: Schema.Dataset, shape: [Int], elementSize: Int) throws {
@@ -23,7 +21,6 @@ struct DatasetReader: Sendable {
         self.schema = schema
         self.shape = shape
         self.elementSize = elementSize
-        descriptor = dataset.file.descriptor()
         if let chunking = try dataset.chunking(), chunking.shape.count == shape.count {
             chunkShape = chunking.shape
             // Ours, or some of ours in our order; anything else libhdf5 undoes itself.
@@ -106,9 +103,8 @@ struct DatasetReader: Sendable {
         let first = zip(box.origin, chunkShape).map { $0 / $1 }
         let end = zip(zip(box.origin, box.shape), chunkShape).map { ($0.0 + $0.1 + $1 - 1) / $1 }
         let cells = Box(origin: first, shape: zip(end, first).map { $0 - $1 }).indices
-        let places = try self.places(of: cells)
         guard cells.count > 1 else {
-            try ChunkWorkspace.withOne { try decode(chunk(cells[0]), places?[0], $0, target, box) }
+            try ChunkWorkspace.withOne { try decode(chunk(cells[0]), $0, target, box) }
             return
         }
         let failure = Mutex<(any Error)?>(nil)
@@ -122,7 +118,7 @@ struct DatasetReader: Sendable {
                     while true {
                         let index = next.add(1, ordering: .relaxed).oldValue
                         guard index < cells.count, failure.withLock({ $0 == nil }) else { return }
-                        try decode(chunk(cells[index]), places?[index], workspace, target, box)
+                        try decode(chunk(cells[index]), workspace, target, box)
                     }
                 }
             } catch {
@@ -141,55 +137,32 @@ struct DatasetReader: Sendable {
         ChunkCodec(elementSize: elementSize, byteCount: chunkShape.reduce(elementSize, *))
     }
 
-    /// Where chunks lie in the file; nil where libhdf5 reads the dataset itself.
-    func places(of cells: [[Int]]) throws -> [HDF5Dataset.ChunkPlace?]? {
-        guard filters != nil else { return nil }
-        return try dataset.chunkPlaces(at: cells.map { chunk($0).origin }, limit: codec.storedLimit)
-    }
-
-    /// Tells the system that these bytes will be wanted soon.
-    func prefetch(_ places: [HDF5Dataset.ChunkPlace?]) {
-        guard let descriptor else { return }
-        // Chunks mostly follow each other: one call for all that do.
-        var start = 0
-        var end = 0
-        for place in places {
-            guard let place else { continue }
-            if place.address != end {
-                if end > start { posix_fadvise(descriptor, off_t(start), off_t(end - start), POSIX_FADV_WILLNEED) }
-                start = place.address
-            }
-            end = place.address + place.size
-        }
-        if end > start { posix_fadvise(descriptor, off_t(start), off_t(end - start), POSIX_FADV_WILLNEED) }
-    }
-
     /// Decodes what a box shares with a chunk.
     private func decode(
-        _ chunk: Box, _ place: HDF5Dataset.ChunkPlace?, _ workspace: ChunkWorkspace,
+        _ chunk: Box, _ workspace: ChunkWorkspace,
         _ target: UnsafeMutableRawBufferPointer, _ box: Box
     ) throws {
-        guard chunk != box else { return try values(of: chunk, place, workspace, into: target) }
+        guard chunk != box else { return try values(of: chunk, workspace, into: target) }
         let values = UnsafeMutableRawBufferPointer(
             rebasing: workspace.values(room: codec.byteCount)[..<codec.byteCount])
-        try self.values(of: chunk, place, workspace, into: values)
+        try self.values(of: chunk, workspace, into: values)
         Box.copy(elementSize: elementSize, from: UnsafeRawBufferPointer(values), chunk, to: target, box)
     }
 
     /// Reads a whole chunk's values, row-major; what lies beyond the dataset's end is anything.
     func values(
-        of chunk: Box, _ place: HDF5Dataset.ChunkPlace?, _ workspace: ChunkWorkspace,
+        of chunk: Box, _ workspace: ChunkWorkspace,
         into target: UnsafeMutableRawBufferPointer
     ) throws {
-        guard let stored = try stored(place, workspace) else { return try readThroughLibrary(chunk, into: target) }
+        guard let stored = try stored(chunk, workspace) else { return try readThroughLibrary(chunk, into: target) }
         try checked(chunk) { () throws(ChunkCodec.Damage) in try codec.decode(stored, with: workspace, into: target) }
     }
 
     /// Reads a whole chunk into the workspace's planes: byte k of every element together, low bytes first.
     func planes(
-        of chunk: Box, _ place: HDF5Dataset.ChunkPlace?, _ workspace: ChunkWorkspace
+        of chunk: Box, _ workspace: ChunkWorkspace
     ) throws -> UnsafePointer<UInt8>? {
-        guard let stored = try stored(place, workspace) else {
+        guard let stored = try stored(chunk, workspace) else {
             let bytes = codec.byteCount
             let values = UnsafeMutableRawBufferPointer(rebasing: workspace.values(room: bytes)[..<bytes])
             try readThroughLibrary(chunk, into: values)
@@ -215,15 +188,12 @@ struct DatasetReader: Sendable {
         }
     }
 
-    private func stored(
-        _ place: HDF5Dataset.ChunkPlace?, _ workspace: ChunkWorkspace
-    ) throws -> ChunkCodec.Stored? {
-        guard let place, let filters else { return nil }
-        let room = workspace.stored(room: place.size)
-        try dataset.readChunk(place, descriptor: descriptor, into: room)
-        return ChunkCodec.Stored(
-            bytes: UnsafeRawBufferPointer(rebasing: room[..<place.size]), filters: filters,
-            skippedFilters: place.skippedFilters)
+    private func stored(_ chunk: Box, _ workspace: ChunkWorkspace) throws -> ChunkCodec.Stored? {
+        guard let filters,
+            let stored = try dataset.readChunk(
+                at: chunk.origin, limit: codec.storedLimit, room: { workspace.stored(room: $0) })
+        else { return nil }
+        return ChunkCodec.Stored(bytes: stored.bytes, filters: filters, skippedFilters: stored.skippedFilters)
     }
 
     /// Where nothing was written, libhdf5 knows the fill value; where others wrote, it knows their filters.
