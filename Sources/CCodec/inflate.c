@@ -4,6 +4,7 @@
 #include "work.h"
 
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("clang loop unroll(full)")
 
 typedef struct {
     const uint8_t *at, *end;
@@ -41,23 +42,25 @@ INLINE uint32_t take(Reader *reader, unsigned bits) {
 
 // Tables
 
-/// An entry of the table: two literals, the bits they take, how many they are. Where no literal comes: the symbol alone.
-enum { BITS_AT = 16, COUNT_AT = 24 };
+/// An entry of the table: the bits that one or two literals take, the literals, how many they are. Where no literal
+/// comes: the symbol alone, above the bits.
+enum { LITERALS_AT = 8, COUNT_AT = 24 };
 
 static int make_table(ccodec_work *work) {
     static const size_t size = 1 << CODE_BITS;
     memset(work->table, 0, sizeof work->table);
     if (!ccodec_assign_codes(work->lengths, SYMBOLS, work->codes)) return 0;
     for (uint32_t s = 0; s < SYMBOLS; s++) {
-        uint32_t length = work->lengths[s], entry = s < END ? s | length << BITS_AT | 1u << COUNT_AT : s;
+        uint32_t length = work->lengths[s], entry = s << LITERALS_AT | (s < END ? length | 1u << COUNT_AT : 0);
         for (size_t i = work->codes[s]; length && i < size; i += (size_t)1 << length) work->table[i] = entry;
     }
     // Two literals where both fit. From the top down, for an entry is made of one with a smaller index.
     for (size_t i = size; i-- > 1;) {
-        uint32_t first = work->table[i], length = first >> BITS_AT & 0xff;
-        uint32_t second = work->table[i >> length], bits = length + (second >> BITS_AT & 0xff);
+        uint32_t first = work->table[i], length = first & 0xff;
+        uint32_t second = work->table[i >> length], bits = length + (second & 0xff);
         if (!(first >> COUNT_AT) || !(second >> COUNT_AT) || bits > CODE_BITS) continue;
-        work->table[i] = (first & 0xff) | (second & 0xff) << 8 | bits << BITS_AT | 2u << COUNT_AT;
+        // The second still stands alone, for its index is smaller or, for i = 0, the same.
+        work->table[i] = bits | (first & 0xff00) | (second & 0xff00) << 8 | 2u << COUNT_AT;
     }
     return 1;
 }
@@ -101,24 +104,13 @@ INLINE uint32_t next_entry(const Reader *reader, const uint32_t *table) {
     return table[reader->bits & ((1 << CODE_BITS) - 1)];
 }
 
-/// What is no literal takes no bits and gives no bytes: the tries that follow meet it again.
-INLINE void two_literals(Reader *reader, const uint32_t *table) {
-    uint32_t entry = next_entry(reader, table);
-    uint16_t pair = (uint16_t)entry;
-    memcpy(reader->target, &pair, 2);
-    unsigned bits = entry >> BITS_AT & 0x3f;
-    reader->bits >>= bits;
-    reader->count -= bits;
-    reader->target += entry >> COUNT_AT;
-}
-
 typedef enum { GOES_ON, ENDS, DAMAGED } State;
 
 /// Reads one symbol with care for both ends. The bits are trimmed.
 static State one_symbol(Reader *reader, const ccodec_work *work) {
     fill(reader, 0);
     uint32_t entry = next_entry(reader, work->table);
-    uint32_t symbol = entry >> COUNT_AT ? entry & 0xff : entry;
+    uint32_t symbol = entry >> COUNT_AT ? entry >> LITERALS_AT & 0xff : entry >> LITERALS_AT;
     unsigned length = work->lengths[symbol];
     // An entry that no code fills is 0, and so is one that stands for a literal 0 and takes bits.
     if (!entry || length > reader->count) return DAMAGED;
@@ -139,10 +131,10 @@ static State one_symbol(Reader *reader, const ccodec_work *work) {
     return GOES_ON;
 }
 
-/// Reads the symbol that `two_literals` left, where there is plenty of both ends; else with care.
-INLINE State other_symbol(Reader *reader, const ccodec_work *work) {
+/// Reads one symbol that is no literal, fast where there is plenty of both ends, else with care.
+static State other_symbol(Reader *reader, const ccodec_work *work) {
     enum { PLENTY = LONGEST_RUN + 32 };
-    uint32_t symbol = next_entry(reader, work->table);
+    uint32_t symbol = next_entry(reader, work->table) >> LITERALS_AT;
     if (symbol <= END || reader->end - reader->at < 8 || reader->target_end - reader->target < PLENTY ||
         reader->target == reader->begin) {
         trim(reader);
@@ -162,34 +154,88 @@ INLINE State other_symbol(Reader *reader, const ccodec_work *work) {
     return GOES_ON;
 }
 
-INLINE int has_room(const Reader *reader) {
-    return reader->end - reader->at >= 8 && reader->target_end - reader->target >= 8;
+/// Rounds for which a block surely has bytes and room: each takes at most seven bytes more, and gives at most eight.
+INLINE size_t rounds(const Reader *reader) {
+    size_t bytes = (size_t)(reader->end - reader->at) / 8, room = (size_t)(reader->target_end - reader->target) / 8;
+    return bytes < room ? bytes : room;
 }
 
 /// Reads blocks side by side until one ends, or comes near the end of its bytes or of its room.
-INLINE int advance(Reader *readers, const int count, const ccodec_work *work, int *has_ended) {
-    Reader r[PIECES];
-    int state = GOES_ON;
-    for (int i = 0; i < count; i++) r[i] = readers[i];
-    while (state == GOES_ON) {
-        int all = 1;
-        for (int i = 0; i < count; i++) all &= has_room(r + i);
-        if (!all) break;
-        for (int i = 0; i < count; i++) refill(r + i);
-        for (int turn = 0; turn < 4; turn++)
-            for (int i = 0; i < count; i++) two_literals(r + i, work->table);
-        for (int i = 0; i < count; i++) {
-            if (next_entry(r + i, work->table) >> COUNT_AT) continue;
-            State one = other_symbol(r + i, work);
+INLINE int advance_body(Reader *readers, const int count, const ccodec_work *work, int *has_ended) {
+    const uint32_t *table = work->table;
+    for (int state = GOES_ON; state != DAMAGED;) {
+        size_t some = SIZE_MAX;
+        for (int i = 0; i < count; i++) some = rounds(readers + i) < some ? rounds(readers + i) : some;
+        if (state == ENDS || some == 0) {
+            for (int i = 0; i < count; i++) trim(readers + i);
+            return 1;
+        }
+        // Apart from the readers, so that they may stay in registers.
+        uint64_t bits[PIECES];
+        uint32_t left[PIECES];
+        const uint8_t *at[PIECES];
+        uint8_t *target[PIECES];
+        UNROLL for (int i = 0; i < count; i++) {
+            bits[i] = readers[i].bits;
+            left[i] = readers[i].count;
+            at[i] = readers[i].at;
+            target[i] = readers[i].target;
+        }
+        // What is no literal takes no bits and gives no bytes: the turns that follow meet it again, the last at least.
+        uint32_t last = UINT32_MAX;
+        for (; some && last >> COUNT_AT; some--) {
+            UNROLL for (int i = 0; i < count; i++) {
+                uint64_t word;
+                memcpy(&word, at[i], 8);
+                bits[i] |= word << left[i];
+                at[i] += (63 - left[i]) >> 3;
+                left[i] |= 56;
+            }
+            UNROLL for (int turn = 0; turn < 4; turn++) {
+                UNROLL for (int i = 0; i < count; i++) {
+                    uint32_t entry = table[bits[i] & ((1 << CODE_BITS) - 1)];
+                    uint16_t pair = (uint16_t)(entry >> LITERALS_AT);
+                    memcpy(target[i], &pair, 2);
+                    bits[i] >>= entry & 63;
+                    left[i] -= entry & 63;
+                    target[i] += entry >> COUNT_AT;
+                    if (turn == 3) last = entry < last ? entry : last;
+                }
+            }
+        }
+        UNROLL for (int i = 0; i < count; i++) {
+            readers[i].bits = bits[i];
+            readers[i].count = left[i];
+            readers[i].at = at[i];
+            readers[i].target = target[i];
+        }
+        for (int i = 0; !(last >> COUNT_AT) && i < count; i++) {
+            if (next_entry(readers + i, table) >> COUNT_AT) continue;
+            State one = other_symbol(readers + i, work);
             if (one == ENDS) has_ended[i] = 1;
-            if (one != GOES_ON) state |= one;
+            if (one > (State)state) state = (int)one;
         }
     }
-    for (int i = 0; i < count; i++) {
-        trim(r + i);
-        readers[i] = r[i];
-    }
-    return !(state & DAMAGED);
+    return 0;
+}
+
+static int advance_any(Reader *readers, int count, const ccodec_work *work, int *has_ended) {
+    return count == 1 ? advance_body(readers, 1, work, has_ended) : advance_body(readers, PIECES, work, has_ended);
+}
+
+#if defined(__x86_64__)
+/// Shifts by any register, without a copy into the one that all others fight for.
+__attribute__((target("bmi2")))
+static int advance_bmi2(Reader *readers, int count, const ccodec_work *work, int *has_ended) {
+    return count == 1 ? advance_body(readers, 1, work, has_ended) : advance_body(readers, PIECES, work, has_ended);
+}
+#endif
+
+static int advance(Reader *readers, int count, const ccodec_work *work, int *has_ended) {
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("bmi2")) return advance_bmi2(readers, count, work, has_ended);
+#endif
+    return advance_any(readers, count, work, has_ended);
 }
 
 /// Reads the rest of one block.
