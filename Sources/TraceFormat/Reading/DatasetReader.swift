@@ -96,7 +96,7 @@ struct DatasetReader: Sendable {
     /// Reads the bytes of a box as they are stored, row-major.
     func fill(_ target: UnsafeMutableRawBufferPointer, _ box: Box) throws {
         guard box.count > 0, let base = target.baseAddress else { return }
-        guard let filters else {
+        guard filters != nil else {
             try dataset.read(into: base, at: box.origin, shape: box.shape)
             return
         }
@@ -104,7 +104,7 @@ struct DatasetReader: Sendable {
         let end = zip(zip(box.origin, box.shape), chunkShape).map { ($0.0 + $0.1 + $1 - 1) / $1 }
         let cells = Box(origin: first, shape: zip(end, first).map { $0 - $1 }).indices
         guard cells.count > 1 else {
-            try decode(cells[0], filters, target, box)
+            try ChunkWorkspace.withOne { try decode(chunk(cells[0]), $0, target, box) }
             return
         }
         let failure = Mutex<(any Error)?>(nil)
@@ -113,53 +113,99 @@ struct DatasetReader: Sendable {
         let threads = max(1, min(cells.count, ProcessInfo.processInfo.activeProcessorCount))
         let next = Atomic(0)
         DispatchQueue.concurrentPerform(iterations: threads) { _ in
-            while true {
-                let index = next.add(1, ordering: .relaxed).oldValue
-                guard index < cells.count, failure.withLock({ $0 == nil }) else { return }
-                do {
-                    try decode(cells[index], filters, target, box)
-                } catch {
-                    failure.withLock { $0 = $0 ?? error }
+            do {
+                try ChunkWorkspace.withOne { workspace in
+                    while true {
+                        let index = next.add(1, ordering: .relaxed).oldValue
+                        guard index < cells.count, failure.withLock({ $0 == nil }) else { return }
+                        try decode(chunk(cells[index]), workspace, target, box)
+                    }
                 }
+            } catch {
+                failure.withLock { $0 = $0 ?? error }
             }
         }
         if let error = failure.withLock({ $0 }) { throw error }
     }
 
+    // MARK: Chunks
+
+    /// What is read at a time.
+    func chunk(_ cell: [Int]) -> Box { Box(origin: zip(cell, chunkShape).map { $0 * $1 }, shape: chunkShape) }
+
+    var codec: ChunkCodec {
+        ChunkCodec(elementSize: elementSize, byteCount: chunkShape.reduce(elementSize, *))
+    }
+
+    /// Decodes what a box shares with a chunk.
     private func decode(
-        _ cell: [Int], _ filters: [Int32], _ target: UnsafeMutableRawBufferPointer, _ box: Box
+        _ chunk: Box, _ workspace: ChunkWorkspace,
+        _ target: UnsafeMutableRawBufferPointer, _ box: Box
     ) throws {
-        let chunk = Box(origin: zip(cell, chunkShape).map { $0 * $1 }, shape: chunkShape)
-        let codec = ChunkCodec(elementSize: elementSize, byteCount: chunk.count * elementSize)
-        guard let stored = try dataset.readChunk(at: chunk.origin, limit: codec.storedLimit) else {
-            // Nothing was written there: libhdf5 knows the fill value.
-            guard let shared = box.intersection(chunk) else { return }
-            let values = try [UInt8](unsafeUninitializedCapacity: shared.count * elementSize) { buffer, count in
-                if let base = buffer.baseAddress {
-                    try dataset.read(into: base, at: shared.origin, shape: shared.shape)
-                }
-                count = shared.count * elementSize
-            }
-            values.withUnsafeBytes { Box.copy(elementSize: elementSize, from: $0, shared, to: target, box) }
-            return
+        guard chunk != box else { return try values(of: chunk, workspace, into: target) }
+        let values = UnsafeMutableRawBufferPointer(
+            rebasing: workspace.values(room: codec.byteCount)[..<codec.byteCount])
+        try self.values(of: chunk, workspace, into: values)
+        Box.copy(elementSize: elementSize, from: UnsafeRawBufferPointer(values), chunk, to: target, box)
+    }
+
+    /// Reads a whole chunk's values, row-major; what lies beyond the dataset's end is anything.
+    func values(
+        of chunk: Box, _ workspace: ChunkWorkspace,
+        into target: UnsafeMutableRawBufferPointer
+    ) throws {
+        guard let stored = try stored(chunk, workspace) else { return try readThroughLibrary(chunk, into: target) }
+        try checked(chunk) { () throws(ChunkCodec.Damage) in try codec.decode(stored, with: workspace, into: target) }
+    }
+
+    /// Reads a whole chunk into the workspace's planes: byte k of every element together, low bytes first.
+    func planes(
+        of chunk: Box, _ workspace: ChunkWorkspace
+    ) throws -> UnsafePointer<UInt8>? {
+        guard let stored = try stored(chunk, workspace) else {
+            let bytes = codec.byteCount
+            let values = UnsafeMutableRawBufferPointer(rebasing: workspace.values(room: bytes)[..<bytes])
+            try readThroughLibrary(chunk, into: values)
+            let planes = workspace.planes(room: bytes)
+            guard let value = values.baseAddress, let plane = planes.baseAddress else { return nil }
+            ChunkCodec.routines.shuffle(value, plane, bytes / elementSize, elementSize)
+            return UnsafeRawPointer(plane).assumingMemoryBound(to: UInt8.self)
         }
-        func run(_ buffer: UnsafeMutableRawBufferPointer) throws {
-            do throws(ChunkCodec.Damage) {
-                try codec.decode(stored, filters: filters, into: buffer)
-            } catch {
-                throw TraceError.damaged(
-                    path: dataset.file.path, object: dataset.object,
-                    reason: "the chunk at \(chunk.origin): \(error.reason)")
-            }
+        return try checked(chunk) { () throws(ChunkCodec.Damage) in
+            try codec.decodePlanes(stored, with: workspace)?.assumingMemoryBound(to: UInt8.self)
         }
-        if chunk == box {
-            try run(target)
-            return
+    }
+
+    private func checked<Result>(
+        _ chunk: Box, _ body: () throws(ChunkCodec.Damage) -> Result
+    ) throws -> Result {
+        do throws(ChunkCodec.Damage) {
+            return try body()
+        } catch {
+            throw TraceError.damaged(
+                path: dataset.file.path, object: dataset.object,
+                reason: "the chunk at \(chunk.origin): \(error.reason)")
         }
-        let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: codec.byteCount, alignment: 16)
-        defer { scratch.deallocate() }
-        try run(scratch)
-        Box.copy(elementSize: elementSize, from: UnsafeRawBufferPointer(scratch), chunk, to: target, box)
+    }
+
+    private func stored(_ chunk: Box, _ workspace: ChunkWorkspace) throws -> ChunkCodec.Stored? {
+        guard let filters,
+            let stored = try dataset.readChunk(
+                at: chunk.origin, limit: codec.storedLimit, room: { workspace.stored(room: $0) })
+        else { return nil }
+        return ChunkCodec.Stored(bytes: stored.bytes, filters: filters, skippedFilters: stored.skippedFilters)
+    }
+
+    /// Where nothing was written, libhdf5 knows the fill value; where others wrote, it knows their filters.
+    private func readThroughLibrary(_ chunk: Box, into target: UnsafeMutableRawBufferPointer) throws {
+        let whole = Box(origin: shape.map { _ in 0 }, shape: shape)
+        guard let shared = whole.intersection(chunk) else { return }
+        let count = shared.count * elementSize
+        let values = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 16)
+        defer { values.deallocate() }
+        guard let base = values.baseAddress else { return }
+        try dataset.read(into: base, at: shared.origin, shape: shared.shape)
+        Box.copy(elementSize: elementSize, from: UnsafeRawBufferPointer(values), shared, to: target, chunk)
     }
 
     private func outOfRange(_ reason: String) -> TraceError {

@@ -214,15 +214,15 @@ public final class TraceWriter: Sendable {
         try grid.forEachIndex { cell in
             let start = zip(cell, placed.chunk).map { $0 * $1 }
             let chunk = Box(origin: start, shape: placed.chunk)
-            let values = [UInt8](unsafeUninitializedCapacity: codec.byteCount) { buffer, count in
-                let target = UnsafeMutableRawBufferPointer(buffer)
-                if source.intersection(chunk) != chunk { target.initializeMemory(as: UInt8.self, repeating: 0) }
-                Box.copy(elementSize: size, from: bytes, source, to: target, chunk)
-                count = codec.byteCount
-            }
+            let values = ChunkBytes(count: codec.byteCount)
+            if source.intersection(chunk) != chunk { values.bytes.initializeMemory(as: UInt8.self, repeating: 0) }
+            Box.copy(elementSize: size, from: bytes, source, to: values.bytes, chunk)
             try pipeline.submit(bytes: 2 * codec.byteCount) {
-                let stored = placed.isCompressed ? try values.withUnsafeBytes(codec.encode) : values
-                try stored.withUnsafeBytes { try dataset.writeChunk($0, at: start) }
+                let plain = UnsafeRawBufferPointer(values.bytes)
+                guard placed.isCompressed else { return try dataset.writeChunk(plain, at: start) }
+                try ChunkWorkspace.withOne {
+                    try dataset.writeChunk(try codec.encode(plain, with: $0), at: start)
+                }
             }
         }
     }

@@ -1,3 +1,4 @@
+// Between half and single precision.
 #include "ccodec.h"
 
 #include <string.h>
@@ -87,60 +88,4 @@ void ccodec_float_to_half(const float *source, uint16_t *target, size_t count) {
     if (has_f16c()) { float_to_half_f16c(source, target, count); return; }
 #endif
     for (size_t i = 0; i < count; i++) target[i] = float_to_half_one(source[i]);
-}
-
-void ccodec_shuffle(const uint8_t *restrict source, uint8_t *restrict target, size_t count, size_t element_size) {
-    if (element_size == 2) {
-        for (size_t i = 0; i < count; i++) target[i] = source[2 * i];
-        for (size_t i = 0; i < count; i++) target[count + i] = source[2 * i + 1];
-        return;
-    }
-    for (size_t byte = 0; byte < element_size; byte++)
-        for (size_t i = 0; i < count; i++) target[byte * count + i] = source[i * element_size + byte];
-}
-
-void ccodec_unshuffle(const uint8_t *restrict source, uint8_t *restrict target, size_t count, size_t element_size) {
-    if (element_size == 2) {
-        for (size_t i = 0; i < count; i++) {
-            target[2 * i] = source[i];
-            target[2 * i + 1] = source[count + i];
-        }
-        return;
-    }
-    if (element_size == 4) {
-        for (size_t i = 0; i < count; i++) {
-            target[4 * i] = source[i];
-            target[4 * i + 1] = source[count + i];
-            target[4 * i + 2] = source[2 * count + i];
-            target[4 * i + 3] = source[3 * count + i];
-        }
-        return;
-    }
-    for (size_t byte = 0; byte < element_size; byte++)
-        for (size_t i = 0; i < count; i++) target[i * element_size + byte] = source[byte * count + i];
-}
-
-uint32_t ccodec_fletcher32(const uint8_t *bytes, size_t count) {
-    uint32_t sum1 = 0, sum2 = 0;
-    size_t words = count / 2;
-    while (words) {
-        // 360 words are as many as two 32-bit sums hold without overflowing.
-        size_t run = words > 360 ? 360 : words;
-        words -= run;
-        for (; run; run--, bytes += 2) {
-            sum1 += ((uint32_t)bytes[0] << 8) | bytes[1];
-            sum2 += sum1;
-        }
-        sum1 = (sum1 & 0xffff) + (sum1 >> 16);
-        sum2 = (sum2 & 0xffff) + (sum2 >> 16);
-    }
-    if (count % 2) {
-        sum1 += (uint32_t)bytes[0] << 8;
-        sum2 += sum1;
-        sum1 = (sum1 & 0xffff) + (sum1 >> 16);
-        sum2 = (sum2 & 0xffff) + (sum2 >> 16);
-    }
-    sum1 = (sum1 & 0xffff) + (sum1 >> 16);
-    sum2 = (sum2 & 0xffff) + (sum2 >> 16);
-    return (sum2 << 16) | sum1;
 }
