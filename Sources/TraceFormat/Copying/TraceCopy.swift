@@ -82,7 +82,7 @@ public enum TraceCopy {
             history: earlier + history)
         let writer = try TraceWriter(
             target,
-            layout: TraceLayout(reached, access: options.access, level: options.level, rounds: options.keptBits != nil),
+            layout: TraceLayout(reached, access: options.access, level: options.level),
             planned: planned, provenance: trace.provenance,
             compressionThreads: ProcessInfo.processInfo.activeProcessorCount, memoryBudget: 32 << 20)
         try writer.beginStepsOrRemove {

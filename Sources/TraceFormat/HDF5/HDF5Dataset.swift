@@ -164,7 +164,14 @@ final class HDF5Dataset: Sendable {
         try HDF5Library.locked {
             let offset = origin.map { hsize_t($0) }
             var size: hsize_t = 0
-            try check(H5Dget_chunk_storage_size(id, offset, &size), "read a chunk")
+            if H5Dget_chunk_storage_size(id, offset, &size) < 0 {
+                // Damage, or nothing was written there, which the library tells by walking.
+                let failure = HDF5Error.current("read a chunk", file: file.path, object: object)
+                var address: haddr_t = 0
+                try check(H5Dget_chunk_info_by_coord(id, offset, nil, &address, &size), "read a chunk")
+                guard address == chdf5_undefined_address() else { throw failure }
+                return nil
+            }
             guard size > 0 else { return nil }
             guard size <= hsize_t(limit) else {
                 throw damaged("the chunk at \(origin) claims \(size) bytes, more than its values could take")

@@ -21,27 +21,23 @@ extension DatasetReader {
     /// Whether chunks can be moved as they are into a dataset that is laid out so.
     func isStored(as placed: TraceLayout.Dataset) -> Bool {
         chunkShape == placed.chunk && filters == (placed.isCompressed ? ChunkCodec.filters : [])
-            && placed.level == TraceLayout.captureLevel && placed.storesLowPlane
+            && placed.level == TraceLayout.captureLevel
     }
 
     /// A chunk as it is stored, once it was seen to decode; nil where none was written.
     func checkedChunk(at origin: [Int]) throws -> [UInt8]? {
-        let codec = ChunkCodec(elementSize: elementSize, byteCount: chunkShape.reduce(elementSize, *))
-        guard let stored = try dataset.readChunk(at: origin, limit: codec.storedLimit) else { return nil }
-        var failure: ChunkCodec.Damage?
-        withUnsafeTemporaryAllocation(byteCount: codec.byteCount, alignment: 16) { scratch in
-            do throws(ChunkCodec.Damage) {
-                try codec.decode(stored, filters: filters ?? [], into: scratch)
-            } catch { failure = error }
+        let chunk = Box(origin: origin, shape: chunkShape)
+        return try ChunkWorkspace.withOne { workspace in
+            guard let stored = try stored(chunk, workspace) else { return nil }
+            guard stored.skippedFilters == 0 else {
+                throw TraceError.damaged(
+                    path: dataset.file.path, object: dataset.object, reason: "the chunk at \(origin) skips a filter")
+            }
+            let bytes = [UInt8](stored.bytes)
+            try checked(chunk) { () throws(ChunkCodec.Damage) in
+                _ = try codec.decodePlanes(stored, with: workspace)
+            }
+            return bytes
         }
-        if let failure {
-            throw TraceError.damaged(
-                path: dataset.file.path, object: dataset.object, reason: "the chunk at \(origin): \(failure.reason)")
-        }
-        guard stored.skippedFilters == 0 else {
-            throw TraceError.damaged(
-                path: dataset.file.path, object: dataset.object, reason: "the chunk at \(origin) skips a filter")
-        }
-        return stored.bytes
     }
 }

@@ -176,7 +176,7 @@ struct DatasetReader: Sendable {
         }
     }
 
-    private func checked<Result>(
+    func checked<Result>(
         _ chunk: Box, _ body: () throws(ChunkCodec.Damage) -> Result
     ) throws -> Result {
         do throws(ChunkCodec.Damage) {
@@ -188,7 +188,7 @@ struct DatasetReader: Sendable {
         }
     }
 
-    private func stored(_ chunk: Box, _ workspace: ChunkWorkspace) throws -> ChunkCodec.Stored? {
+    func stored(_ chunk: Box, _ workspace: ChunkWorkspace) throws -> ChunkCodec.Stored? {
         guard let filters,
             let stored = try dataset.readChunk(
                 at: chunk.origin, limit: codec.storedLimit, room: { workspace.stored(room: $0) })

@@ -12,8 +12,6 @@ struct TraceLayout: Sendable {
         let isDirect: Bool
         /// Strength of compression, 1 to 12.
         var level = TraceLayout.captureLevel
-        /// Whether the low bytes of float16 are stored rather than deflated: those of probabilities are noise.
-        var storesLowPlane = true
 
         var dimensions: [Dimension] { schema.dimensions }
         var isCoordinate: Bool { path == schema.dimensions.first?.rawValue && schema.dimensions.count == 1 }
@@ -34,7 +32,7 @@ struct TraceLayout: Sendable {
 
     /// The layout of a capture, or, with options, that of a copy.
     init(
-        _ plan: TracePlan, access: RepackOptions.Access = .step, level: Int = captureLevel, rounds: Bool = false
+        _ plan: TracePlan, access: RepackOptions.Access = .step, level: Int = captureLevel
     ) {
         self.plan = plan
         var datasets: [Dataset] = []
@@ -52,7 +50,6 @@ struct TraceLayout: Sendable {
         self.datasets = datasets.map { dataset in
             var dataset = access == .step ? dataset : Self.rechunked(dataset, for: access, plan)
             dataset.level = level
-            dataset.storesLowPlane = level == Self.captureLevel && !rounds
             return dataset
         }
     }

@@ -221,7 +221,10 @@ public final class TraceWriter: Sendable {
                 let plain = UnsafeRawBufferPointer(values.bytes)
                 guard placed.isCompressed else { return try dataset.writeChunk(plain, at: start) }
                 try ChunkWorkspace.withOne {
-                    try dataset.writeChunk(try codec.encode(plain, with: $0), at: start)
+                    let stored =
+                        placed.level == TraceLayout.captureLevel
+                        ? try codec.encode(plain, with: $0) : try codec.encode(plain, level: placed.level, with: $0)
+                    try dataset.writeChunk(stored, at: start)
                 }
             }
         }
