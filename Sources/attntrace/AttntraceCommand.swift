@@ -18,7 +18,7 @@ struct AttntraceCommand: ParsableCommand {
         version: attntraceVersion,
         subcommands: [
             CaptureCommand.self, TokenizeCommand.self, InfoCommand.self, SinksCommand.self, TrajectoriesCommand.self,
-            CompareCommand.self,
+            CompareCommand.self, DiffCommand.self, RecoverCommand.self, RepackCommand.self,
         ])
 
     static func main() {

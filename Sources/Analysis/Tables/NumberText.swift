@@ -1,5 +1,5 @@
 /// Numbers as text, without a locale.
-enum NumberText {
+package enum NumberText {
     /// The shortest text that reads back as the same number; whole numbers without a fraction.
     static func exact(_ value: Double) -> String {
         if value == value.rounded(), abs(value) < 1e15 { return String(Int(value)) }
@@ -7,7 +7,7 @@ enum NumberText {
     }
 
     /// Four significant digits, for people.
-    static func brief(_ value: Double) -> String {
+    package static func brief(_ value: Double) -> String {
         guard value.isFinite else { return value.isNaN ? "NaN" : value.description }
         if value == value.rounded(), abs(value) < 1e6 { return String(Int(value)) }
         let size = abs(value)

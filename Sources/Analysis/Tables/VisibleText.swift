@@ -1,7 +1,7 @@
 /// Token text made fit for one line of a terminal.
-enum VisibleText {
+package enum VisibleText {
     /// Control characters and backslashes as escapes: `\n`, `\t`, `\u{1B}`.
-    static func escaped(_ text: String) -> String {
+    package static func escaped(_ text: String) -> String {
         var out = ""
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -41,7 +41,8 @@ public struct RepackOptions: Sendable, Equatable {
         return text
     }
 
-    func validate() throws(TraceError) {
+    /// Checks the options. Errors: ``TraceError/misuse(_:)``, naming the option and its range.
+    public func validate() throws(TraceError) {
         guard (1...12).contains(level) else { throw .misuse("the level of compression is 1 to 12, not \(level)") }
         if let keptBits, !(1...9).contains(keptBits) {
             throw .misuse("maps can keep 1 to 9 bits of their mantissa's 10, not \(keptBits)")

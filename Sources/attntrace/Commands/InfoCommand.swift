@@ -20,7 +20,9 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
     func run() throws {
         let trace = try Trace(path: trace)
         let summaries = try trace.summaries()
-        try Terminal.output((json ? description(trace, summaries).text() : text(trace, summaries)) + "\n")
+        let hash = try trace.recordedContentHash()
+        try Terminal.output(
+            (json ? try description(trace, summaries, hash).text() : text(trace, summaries, hash)) + "\n")
     }
 
     /// `64 steps x 8 layers x 6 heads x 96 x 96`.
@@ -31,12 +33,13 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
         return "\(plan.stepCount) \(what) x \(plan.layers.count) layers x \(plan.heads.count) heads x \(keys) x \(keys)"
     }
 
-    private func fields(_ trace: Trace) -> [(String, String)] {
+    private func fields(_ trace: Trace, _ hash: String?) -> [(String, String)] {
         let origin = trace.provenance
         let plan = trace.plan
         return [
             ("format", "\(Schema.format) \(quoted(trace.formatVersion))"),
             ("state", trace.isComplete ? "complete" : "cut short, or still being written"),
+            ("content", hash.map { quoted("sha256 \($0)") } ?? "not hashed yet: the run has not ended"),
             ("attention", plan.causality.rawValue + (plan.isGuided ? ", with a second pass (guidance)" : "")),
             ("shape", Self.shapeLine(trace)),
             ("prompt", "\(plan.promptLength) tokens" + (origin.prompt.isEmpty ? "" : ": \"\(quoted(origin.prompt))\"")),
@@ -63,9 +66,9 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
         return escaped.joined()
     }
 
-    private func text(_ trace: Trace, _ summaries: [DatasetSummary]) -> String {
+    private func text(_ trace: Trace, _ summaries: [DatasetSummary], _ hash: String?) -> String {
         var lines = [trace.path]
-        lines += fields(trace).map { name, value in
+        lines += fields(trace, hash).map { name, value in
             "  " + name.padding(toLength: 11, withPad: " ", startingAt: 0) + value
         }
         let table = Table(
@@ -84,14 +87,18 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
         return (lines + ["", table.text()]).joined(separator: "\n")
     }
 
-    private func description(_ trace: Trace, _ summaries: [DatasetSummary]) -> JSONValue {
+    private func description(_ trace: Trace, _ summaries: [DatasetSummary], _ hash: String?) throws -> JSONValue {
+        let hashes = Dictionary(
+            try trace.recordedContentTable().datasets.map { ($0.path, $0.sha256) },
+            uniquingKeysWith: { first, _ in first })
         let origin = trace.provenance
         let plan = trace.plan
         return .object([
             ("trace", .text(trace.path)), ("format", .text(Schema.format)),
             ("format_version", .text(trace.formatVersion)),
             ("is_complete", .flag(trace.isComplete)), ("committed_steps", .integer(trace.committedSteps)),
-            ("causality", .text(plan.causality.rawValue)), ("is_guided", .flag(plan.isGuided)),
+            ("content_sha256", hash.map(JSONValue.text) ?? .null), ("causality", .text(plan.causality.rawValue)),
+            ("is_guided", .flag(plan.isGuided)),
             ("prompt_length", .integer(plan.promptLength)), ("generated_length", .integer(plan.generatedLength)),
             ("layers", .array(plan.layers.map(JSONValue.integer))),
             ("heads", .array(plan.heads.map(JSONValue.integer))),
@@ -113,6 +120,7 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
                             ("shape", .array(summary.shape.map(JSONValue.integer))),
                             ("type", .text(summary.type.rawValue)), ("plain_bytes", .integer(summary.plainBytes)),
                             ("stored_bytes", .integer(summary.storedBytes)), ("meaning", .text(summary.meaning)),
+                            ("sha256", hashes[summary.path].map(JSONValue.text) ?? .null),
                         ])
                     })
             ),

@@ -1,0 +1,26 @@
+import CDeflate
+
+/// Compression for keeping: slower and smaller than what keeps pace with a capture.
+extension ChunkCodec {
+    /// Encodes a chunk by libdeflate at a level from 1 to 12. What comes back lives in the workspace until its next use.
+    func encode(
+        _ values: UnsafeRawBufferPointer, level: Int, with workspace: ChunkWorkspace
+    ) throws -> UnsafeRawBufferPointer {
+        guard values.count == byteCount, let source = values.baseAddress,
+            let compressor = libdeflate_alloc_compressor(Int32(clamping: level))
+        else { throw TraceError.misuse("a chunk of \(values.count) bytes, at level \(level), cannot be compressed") }
+        defer { libdeflate_free_compressor(compressor) }
+        let planes = workspace.planes(room: byteCount)
+        let room = libdeflate_zlib_compress_bound(compressor, byteCount)
+        let target = workspace.stored(room: room + 4)
+        guard let plane = planes.baseAddress, let start = target.baseAddress else {
+            return UnsafeRawBufferPointer(target)
+        }
+        Self.routines.shuffle(source, plane, byteCount / elementSize, elementSize)
+        let end = libdeflate_zlib_compress(compressor, plane, byteCount, start, room)
+        guard end > 0 else { throw TraceError.misuse("a chunk of \(byteCount) bytes did not fit its buffer") }
+        let check = Self.routines.fletcher32(start, end)
+        target.storeBytes(of: check.littleEndian, toByteOffset: end, as: UInt32.self)
+        return UnsafeRawBufferPointer(rebasing: target[..<(end + 4)])
+    }
+}
