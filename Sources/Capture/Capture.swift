@@ -66,6 +66,7 @@ public final class Capture {
     /// - Parameters:
     ///   - path: the trace.
     ///   - overwrite: whether an existing trace is replaced.
+    ///   - resumes: whether a run that was killed is taken up at its last committed step; without one, it begins.
     ///   - commandLine: for the provenance.
     ///   - progress: told of each finished step, on this thread; what it throws ends the run.
     /// - Returns: the tokens, and when each was written.
@@ -74,22 +75,22 @@ public final class Capture {
     @discardableResult
     public func run(
         prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions(), to path: String,
-        overwrite: Bool = false, commandLine: String = "", progress: ((CaptureProgress) throws -> Void)? = nil
+        overwrite: Bool = false, resumes: Bool = false, commandLine: String = "",
+        progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
         let promptIDs = try tokenIDs(of: prompt)
         let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
         if recording.checksFreeSpace { try FreeSpace.check(for: plan.traceBytes, at: path) }
-        let writer = try TraceWriter(
-            creating: path, plan: plan.trace,
-            provenance: try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine),
-            overwrite: overwrite, compressionThreads: recording.compressionThreads,
-            memoryBudget: recording.memoryBudget)
+        let provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
+        let (writer, point) = try writer(
+            to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
+            resumes: resumes)
         do {
-            let recorder = Recorder(writer: writer, pool: transformer.pool) { [tokenizer] id in
+            let recorder = Recorder(writer: writer, pool: transformer.pool, resuming: point) { [tokenizer] id in
                 tokenizer?.tokenText(id) ?? ""
             }
             let generation = try generate(
-                from: promptIDs, sampler: plan.sampler, observer: recorder, progress: progress)
+                from: promptIDs, sampler: plan.sampler, observer: recorder, resuming: point, progress: progress)
             try writer.finish()
             return generation
         } catch {
@@ -98,13 +99,29 @@ public final class Capture {
         }
     }
 
+    private func writer(
+        to path: String, plan: TracePlan, provenance: Provenance, recording: RecordingOptions, overwrite: Bool,
+        resumes: Bool
+    ) throws -> (TraceWriter, ResumePoint?) {
+        guard resumes, try TraceWriter.resumable(path) != nil else {
+            let writer = try TraceWriter(
+                creating: path, plan: plan, provenance: provenance, overwrite: overwrite, discardsPartial: resumes,
+                compressionThreads: recording.compressionThreads, memoryBudget: recording.memoryBudget)
+            return (writer, nil)
+        }
+        let (writer, point) = try TraceWriter.resume(
+            path, plan: plan, provenance: provenance, overwrite: overwrite,
+            compressionThreads: recording.compressionThreads, memoryBudget: recording.memoryBudget)
+        return (writer, point)
+    }
+
     /// Generates without recording.
     public func generate(
         prompt: Prompt, sampler: Sampler, progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
         let promptIDs = try tokenIDs(of: prompt)
         let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: RecordingOptions())
-        return try generate(from: promptIDs, sampler: plan.sampler, observer: nil, progress: progress)
+        return try generate(from: promptIDs, sampler: plan.sampler, observer: nil, resuming: nil, progress: progress)
     }
 
     private func plan(promptIDs: [Int32], sampler: Sampler, recording: RecordingOptions) throws -> CapturePlan {
@@ -115,7 +132,7 @@ public final class Capture {
 
     private func generate(
         from promptIDs: [Int32], sampler: Sampler, observer: (any GenerationObserver)?,
-        progress: ((CaptureProgress) throws -> Void)?
+        resuming point: ResumePoint?, progress: ((CaptureProgress) throws -> Void)?
     ) throws -> Generation {
         var observer = observer
         if let progress { observer = ProgressReporter(steps: sampler.stepCount, next: observer, report: progress) }
@@ -123,9 +140,9 @@ public final class Capture {
         case .llada(let sampler):
             guard let maskID = configuration.maskTokenID else { throw CaptureError.noMaskToken }
             return try sampler.generate(
-                from: promptIDs, with: transformer, maskID: Int32(maskID), observer: observer)
+                from: promptIDs, with: transformer, maskID: Int32(maskID), observer: observer, resuming: point)
         case .autoregressive(let sampler):
-            return try sampler.generate(from: promptIDs, with: transformer, observer: observer)
+            return try sampler.generate(from: promptIDs, with: transformer, observer: observer, resuming: point)
         }
     }
 

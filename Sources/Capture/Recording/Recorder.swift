@@ -25,19 +25,27 @@ public final class Recorder: GenerationObserver {
     private let answers: AnswerRecorder
     private var timeline: TimelineRecorder
 
+    private let point: ResumePoint?
     private var step: RecordedStep?
     /// Layers that the running step's passes have handed over.
     private var layersSeen: [Pass: Int] = [:]
 
     /// Records into `writer`, by its plan, sharing the work among the threads of `pool`; `text` gives a token's text.
-    public init(writer: TraceWriter, pool: WorkerPool, text: @escaping (Int32) -> String) {
+    ///
+    /// - Parameter point: what a killed run left, where `writer` takes one up. Its last committed step comes again; it is
+    ///   not recorded, but must give what it gave.
+    public init(
+        writer: TraceWriter, pool: WorkerPool, resuming point: ResumePoint? = nil, text: @escaping (Int32) -> String
+    ) {
+        self.point = point
         self.writer = writer
         plan = writer.plan
         layerIndex = Dictionary(uniqueKeysWithValues: plan.layers.enumerated().map { ($1, $0) })
         summaries = SummaryRecorder(writer: writer, pool: pool)
         maps = MapRecorder(writer: writer, pool: pool)
         answers = AnswerRecorder(writer: writer, pool: pool)
-        timeline = TimelineRecorder(writer: writer, state: nil, occurringIDs: [], text: text)
+        timeline = TimelineRecorder(
+            writer: writer, state: point?.stateAfter, occurringIDs: point?.vocabulary ?? [], text: text)
     }
 
     /// Prepares for a step. Errors: ``RecordingError`` when it does not fit the plan.
@@ -45,6 +53,12 @@ public final class Recorder: GenerationObserver {
         guard input.tokens.count == plan.positionCount else {
             throw RecordingError.wrongPositions(
                 step: input.index, positions: input.tokens.count, planned: plan.positionCount)
+        }
+        if let point, input.index < point.steps {
+            // A causal trace ends where its run is.
+            guard input.tokens.starts(with: point.tokens) else { throw RecordingError.notRepeated(step: input.index) }
+            step = nil
+            return
         }
         let step = RecordedStep(input, promptLength: plan.promptLength)
         self.step = step
@@ -54,11 +68,12 @@ public final class Recorder: GenerationObserver {
 
     /// The tap that records a pass of the running step; nil when the plan has nothing of it.
     public func tap(for pass: Pass) -> (any AttentionTap)? {
-        isRecorded(pass) ? PassTap(recorder: self, pass: pass) : nil
+        step != nil && isRecorded(pass) ? PassTap(recorder: self, pass: pass) : nil
     }
 
     /// Writes and commits a step. Errors: ``RecordingError``, and what the writer throws.
     public func stepDidEnd(_ result: StepResult) throws {
+        if let point, result.index < point.steps { return try checkRepeated(result, point) }
         guard let step else { return }
         for pass in [Pass.conditional, .unconditional] where isRecorded(pass) {
             let seen = layersSeen[pass, default: 0]
@@ -89,6 +104,14 @@ public final class Recorder: GenerationObserver {
             bytes += max(MapRecorder.tileBytes, isCausal ? 2 * heads * keys : 2 * threads * rows * keys)
         }
         return bytes
+    }
+
+    /// The last committed step must come out as it did, bit for bit, or the rest would be another run's.
+    private func checkRepeated(_ result: StepResult, _ point: ResumePoint) throws {
+        let isSame =
+            result.predictedIDs.starts(with: point.predictedIDs)
+            && result.confidence.map(\.bitPattern).starts(with: point.confidence.map(\.bitPattern))
+        guard isSame else { throw RecordingError.notRepeated(step: result.index) }
     }
 
     private func isRecorded(_ pass: Pass) -> Bool {

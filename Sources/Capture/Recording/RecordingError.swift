@@ -10,6 +10,8 @@ public enum RecordingError: Error, Equatable, Sendable {
     case wrongLayers(step: Int, pass: Pass, layers: Int, planned: Int)
     /// A position was unmasked that was not announced as a candidate.
     case notCandidate(step: Int, position: Int)
+    /// A step of a run that was taken up came out otherwise than it did: another machine, or other weights.
+    case notRepeated(step: Int)
 }
 
 extension RecordingError: CustomStringConvertible {
@@ -21,6 +23,8 @@ extension RecordingError: CustomStringConvertible {
         case .wrongAttention(let step, let layer, let text): "attention of step \(step), layer \(layer): \(text)"
         case .wrongLayers(let step, let pass, let layers, let planned):
             "step \(step) handed over the attention of \(layers) layers in its \(pass.rawValue) pass, not of \(planned)"
+        case .notRepeated(let step):
+            "cannot be resumed: step \(step), run again, does not give what the trace holds of it"
         case .notCandidate(let step, let position):
             "step \(step) unmasked position \(position), which was not among its candidates"
         }

@@ -45,10 +45,13 @@ public struct AutoregressiveSampler: Sendable, Equatable, Codable {
     ///   - prompt: token ids, at least one.
     ///   - model: a causal model whose row i scores position i + 1.
     ///   - observer: sees each step; nil costs nothing.
+    ///   - point: what a killed run left: its steps are fed in again as they were, to fill the cache, without the
+    ///     observer but for the last.
     /// - Returns: the tokens and when each was written.
     /// - Throws: ``SamplingError``, and what the model and the observer throw.
     public func generate(
-        from prompt: [Int32], with model: some LanguageModel, observer: (any GenerationObserver)? = nil
+        from prompt: [Int32], with model: some LanguageModel, observer: (any GenerationObserver)? = nil,
+        resuming point: ResumePoint? = nil
     ) throws -> Generation {
         try validate()
         guard !prompt.isEmpty else { throw SamplingError.emptyPrompt }
@@ -62,6 +65,12 @@ public struct AutoregressiveSampler: Sendable, Equatable, Codable {
         for step in 0..<maxNewTokens {
             let position = tokens.count
             let queries = step == 0 ? 0..<position : position - 1..<position
+            if let point, step < point.steps - 1 {
+                _ = try model.logits(for: Array(tokens[queries]), at: [position - 1], cache: cache, tap: nil)
+                tokens.append(point.stateAfter.ids[position])
+                generation.append(point.stateAfter.ids[position], step: step)
+                continue
+            }
             try observer?.stepWillBegin(
                 StepInput(
                     index: step, tokens: tokens + Array(repeating: -1, count: length - position),

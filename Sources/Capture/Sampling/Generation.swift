@@ -1,3 +1,5 @@
+import TraceFormat
+
 /// The end of a run: what was written, and when. Arrays have one element for each position, prompt first.
 public struct Generation: Sendable, Equatable {
     /// Tokens of the prompt.
@@ -24,6 +26,14 @@ public struct Generation: Sendable, Equatable {
         unmaskStep = isMasked.map { $0 ? -2 : -1 }
         unmaskOrder = unmaskStep
         stepCount = 0
+    }
+
+    /// Goes on from where another run was.
+    mutating func takeUp(_ state: TokenState, afterSteps steps: Int) {
+        finalIDs = state.ids
+        unmaskStep = state.unmaskStep
+        unmaskOrder = state.unmaskOrder
+        stepCount = steps
     }
 
     /// Notes what a step wrote, in order.

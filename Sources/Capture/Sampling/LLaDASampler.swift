@@ -82,11 +82,12 @@ public struct LLaDASampler: Sendable, Equatable, Codable {
     ///   - model: a bidirectional model whose row i scores position i.
     ///   - maskID: the token that stands for a masked position.
     ///   - observer: sees each step; nil costs nothing.
+    ///   - point: what a killed run left: its last committed step is run again, then the ones that are missing.
     /// - Returns: the tokens and when each was written.
     /// - Throws: ``SamplingError``, and what the model and the observer throw.
     public func generate(
         from prompt: [Int32], with model: some LanguageModel, maskID: Int32,
-        observer: (any GenerationObserver)? = nil
+        observer: (any GenerationObserver)? = nil, resuming point: ResumePoint? = nil
     ) throws -> Generation {
         try validate()
         var tokens = prompt + Array(repeating: maskID, count: genLength)
@@ -95,7 +96,12 @@ public struct LLaDASampler: Sendable, Equatable, Codable {
             promptLength: prompt.count, tokens: tokens, isMasked: tokens.map { $0 == maskID })
         let stepsPerBlock = steps / (genLength / blockLength)
 
-        for step in 0..<steps {
+        if let point {
+            tokens = point.tokens
+            generation.takeUp(point.stateBefore, afterSteps: point.steps - 1)
+        }
+
+        for step in generation.stepCount..<steps {
             let block = step / stepsPerBlock
             let blockStart = prompt.count + block * blockLength
             // No step before this block could write into it.

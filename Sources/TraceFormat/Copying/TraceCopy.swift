@@ -75,10 +75,10 @@ public enum TraceCopy {
             reached.generatedLength = min(reached.generatedLength, steps)
             reached.queries = reached.queries?.filter { $0 < reached.keyCount }
         }
-        try PartialFile.prepare(for: path, replacing: overwrite)
+        try PartialFile.prepare(for: path, replacing: overwrite, replacingPartial: overwrite)
         let earlier = try trace.file.textAttribute("history").map { $0 + "\n" } ?? ""
         let target = TraceTarget(
-            path: path, name: path + ".partial", replaces: overwrite, pageSize: options.pageSize,
+            path: path, replaces: overwrite, pageSize: options.pageSize,
             history: earlier + history)
         let writer = try TraceWriter(
             target,
@@ -86,6 +86,7 @@ public enum TraceCopy {
             planned: planned, provenance: trace.provenance,
             compressionThreads: ProcessInfo.processInfo.activeProcessorCount, memoryBudget: 32 << 20)
         try writer.beginStepsOrRemove {
+            try writer.partial.takePlace()
             if let bits = options.keptBits {
                 for path in ["maps/attention", "unconditional/maps/attention"] where writer.datasets[path] != nil {
                     try writer.file.setAttribute("kept_mantissa_bits", [Int32(bits)], of: path)

@@ -23,7 +23,7 @@ public struct ResumePoint: Sendable {
 extension TraceWriter {
     /// What a killed run left under a name; nil where there is nothing to take up: no `PATH.partial`, or no step in it.
     ///
-    /// - Throws: what opening a trace throws.
+    /// - Throws: what opening a trace throws: a partial file that cannot be read is for its owner to remove.
     public static func resumable(_ path: String) throws -> Trace? {
         guard FileManager.default.fileExists(atPath: path + ".partial") else { return nil }
         let trace = try Trace(path: path + ".partial")
@@ -46,27 +46,27 @@ extension TraceWriter {
         let partialPath = path + ".partial"
         var status = stat()
         if lstat(path, &status) == 0, !overwrite { throw TraceError.alreadyExists(path: path) }
-        let held = try PartialFile(TraceTarget(path: path, name: partialPath, replaces: overwrite))
+        let target = TraceTarget(path: path, replaces: overwrite)
+        let held = try PartialFile(target, isOld: true)
         let trace = try Trace(path: partialPath)
         try checkAgreement(of: trace, plan, provenance)
 
-        // Left by an attempt that was killed itself: the partial file is ours, so nobody writes it now.
-        let scratch = partialPath + ".resuming"
-        unlink(scratch)
+        try PartialFile.discardHusk(target)
         let writer = try TraceWriter(
-            TraceTarget(path: path, name: scratch, replaces: overwrite), layout: TraceLayout(trace.planned),
-            planned: trace.planned, provenance: trace.provenance, compressionThreads: compressionThreads,
+            target, layout: TraceLayout(trace.planned), planned: trace.planned, provenance: trace.provenance,
+            compressionThreads: compressionThreads,
             memoryBudget: memoryBudget)
         do {
-            let point = try ResumePoint(of: trace)
             try StepAdoption(source: trace, writer: writer, steps: trace.committedSteps).run()
+            let point = try ResumePoint(
+                of: trace, vocabulary: Set(writer.progress.withLock { $0.vocabulary.keys }))
             try writer.file.startSWMR()
             try writer.file.flush()
-            try writer.partial.takePlace(from: scratch)
+            try writer.partial.takePlace()
             return withExtendedLifetime(held) { (writer, point) }
         } catch {
             writer.progress.withLock { $0.isClosed = true }
-            unlink(scratch)
+            writer.partial.remove()
             throw error
         }
     }
@@ -106,7 +106,8 @@ extension TraceWriter {
 }
 
 extension ResumePoint {
-    init(of trace: Trace) throws {
+    /// What a trace ends with; `vocabulary` is what was copied of its table of texts.
+    init(of trace: Trace, vocabulary: Set<Int32>) throws {
         let last = trace.committedSteps - 1
         let row: Selection = [.step: last..<last + 1]
         self.init(
@@ -114,6 +115,6 @@ extension ResumePoint {
             stateBefore: try trace.tokenState(afterSteps: last), stateAfter: try trace.tokenState(),
             tokens: try trace.read(.tokenID, row).values, predictedIDs: try trace.read(.predictedID, row).values,
             confidence: try trace.read(.confidence, row).values,
-            vocabulary: Set(try trace.vocabulary().keys))
+            vocabulary: vocabulary)
     }
 }

@@ -10,7 +10,7 @@ final class PartialFile: Sendable {
     private let descriptor: Int32
 
     /// Refuses names that are taken and may not be replaced, or are no file's.
-    static func check(_ finalPath: String, replacing: Bool) throws {
+    static func check(_ finalPath: String, replacing: Bool, replacingPartial: Bool) throws {
         let partial = finalPath + ".partial"
         guard !finalPath.isEmpty, !finalPath.hasSuffix("/") else { throw TraceError.notAFile(path: finalPath) }
         for path in [finalPath, partial] {
@@ -18,7 +18,7 @@ final class PartialFile: Sendable {
             guard lstat(path, &status) == 0 else { continue }
             // Never put a file in the place of a folder, a device or a link.
             guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError.notAFile(path: path) }
-            guard replacing else {
+            guard path == partial ? replacingPartial : replacing else {
                 throw path == partial ? TraceError.unfinished(path: path) : TraceError.alreadyExists(path: path)
             }
         }
@@ -27,23 +27,32 @@ final class PartialFile: Sendable {
     /// Clears the way for a new file at `finalPath + ".partial"`.
     ///
     /// - Throws: ``TraceError`` where ``check(_:replacing:)`` does, and when the partial file is being written to.
-    static func prepare(for finalPath: String, replacing: Bool) throws {
-        try check(finalPath, replacing: replacing)
-        let partial = finalPath + ".partial"
-        let old = Foundation.open(partial, O_RDWR)
-        guard old >= 0 else { return }
-        defer { Foundation.close(old) }
-        guard chdf5_lock(old) == 0 else { throw TraceError.inUse(path: partial) }
-        unlink(partial)
+    static func prepare(for finalPath: String, replacing: Bool, replacingPartial: Bool) throws {
+        try check(finalPath, replacing: replacing, replacingPartial: replacingPartial)
+        let target = TraceTarget(path: finalPath, replaces: replacing)
+        try remove(target.partialName)
+        try discardHusk(target)
     }
 
-    /// Holds a file that is there, against other writers.
-    init(_ target: TraceTarget) throws {
+    /// Removes what a start that was killed left under the name of creation: nothing was committed there.
+    static func discardHusk(_ target: TraceTarget) throws { try remove(target.creationName) }
+
+    /// Removes a file unless another writer holds it.
+    private static func remove(_ name: String) throws {
+        let old = Foundation.open(name, O_RDWR)
+        guard old >= 0 else { return }
+        defer { Foundation.close(old) }
+        guard chdf5_lock(old) == 0 else { throw TraceError.inUse(path: name) }
+        unlink(name)
+    }
+
+    /// Holds a file that was just created, or, `isOld`, one that another run left.
+    init(_ target: TraceTarget, isOld: Bool = false) throws {
         finalPath = target.path
         replaces = target.replaces
-        createdName = target.name
-        path = target.path + ".partial"
-        descriptor = Foundation.open(target.name, O_RDWR)
+        createdName = target.creationName
+        path = target.partialName
+        descriptor = Foundation.open(isOld ? path : createdName, O_RDWR)
         guard descriptor >= 0, chdf5_lock(descriptor) == 0 else {
             let reason = String(cString: strerror(errno))
             if descriptor >= 0 { Foundation.close(descriptor) }
@@ -53,11 +62,12 @@ final class PartialFile: Sendable {
 
     deinit { Foundation.close(descriptor) }
 
-    /// Puts the file in the place of an older partial one, of which it holds all that was committed.
-    func takePlace(from name: String) throws {
-        guard rename(name, path) == 0 else {
+    /// Gives the file the partial name, in the place of an older one that was to be replaced, or of which it holds all
+    /// that was committed.
+    func takePlace() throws {
+        guard rename(createdName, path) == 0 else {
             throw TraceError.system(
-                path: path, operation: "rename \(name) to it", reason: String(cString: strerror(errno)))
+                path: path, operation: "rename \(createdName) to it", reason: String(cString: strerror(errno)))
         }
     }
 

@@ -38,18 +38,26 @@ public final class TraceWriter: Sendable {
 
     /// Creates `PATH.partial` with every dataset and attribute of the plan, ready for the first step.
     ///
-    /// - Throws: what ``checkName(_:overwrite:)`` throws; ``TraceError/inUse(path:)`` while another writer has
+    /// - Parameters:
+    ///   - overwrite: whether what is at `path`, or was left at `PATH.partial`, is replaced.
+    ///   - discardsPartial: whether what was left at `PATH.partial` is.
+    /// - Throws: what ``checkName(_:overwrite:resumes:)`` throws; ``TraceError/inUse(path:)`` while another writer has
     ///   `PATH.partial`; ``TraceError/misuse(_:)`` where the plan cannot be a trace's; ``HDF5Error`` when libhdf5 fails.
     public convenience init(
         creating path: String, plan: TracePlan, provenance: Provenance, overwrite: Bool = false,
-        compressionThreads: Int = 2, memoryBudget: Int = 256 << 20
+        discardsPartial: Bool = false, compressionThreads: Int = 2, memoryBudget: Int = 256 << 20
     ) throws {
         try Self.check(plan)
-        try PartialFile.prepare(for: path, replacing: overwrite)
+        try PartialFile.prepare(
+            for: path, replacing: overwrite, replacingPartial: overwrite || discardsPartial)
         try self.init(
-            TraceTarget(path: path, name: path + ".partial", replaces: overwrite), layout: TraceLayout(plan),
-            planned: plan, provenance: provenance, compressionThreads: compressionThreads, memoryBudget: memoryBudget)
-        try beginStepsOrRemove { try file.startSWMR() }
+            TraceTarget(path: path, replaces: overwrite), layout: TraceLayout(plan), planned: plan,
+            provenance: provenance, compressionThreads: compressionThreads, memoryBudget: memoryBudget)
+        try beginStepsOrRemove {
+            try file.startSWMR()
+            try file.flush()
+            try partial.takePlace()
+        }
     }
 
     /// Creates a file with every dataset and attribute, laid out by `layout`; not yet open to readers.
@@ -62,7 +70,7 @@ public final class TraceWriter: Sendable {
         plan = planned
         self.layout = layout
         pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget)
-        file = try HDF5File.create(target.name, as: partialPath, pageSize: target.pageSize)
+        file = try HDF5File.create(target.creationName, as: partialPath, pageSize: target.pageSize)
         let partial = try PartialFile(target)
         self.partial = partial
         var isReady = false
@@ -89,9 +97,9 @@ public final class TraceWriter: Sendable {
     /// Whether a trace may be written to a name, to know before a model is loaded.
     ///
     /// - Throws: ``TraceError/notAFile(path:)``; without `overwrite` also ``TraceError/alreadyExists(path:)``, and
-    ///   ``TraceError/unfinished(path:)`` when `PATH.partial` is there.
-    public static func checkName(_ path: String, overwrite: Bool) throws {
-        try PartialFile.check(path, replacing: overwrite)
+    ///   ``TraceError/unfinished(path:)`` when `PATH.partial` is there, unless the run `resumes` that.
+    public static func checkName(_ path: String, overwrite: Bool, resumes: Bool = false) throws {
+        try PartialFile.check(path, replacing: overwrite, replacingPartial: overwrite || resumes)
     }
 
     static func check(_ plan: TracePlan) throws {

@@ -52,6 +52,11 @@ struct CaptureCommand: ParsableCommand {
     var threads: Int?
     @Flag(help: "Overwrite an existing trace.")
     var force = false
+    @Flag(
+        help:
+            "Take up a run to the same output that was killed, at its last committed step; begin where there is none. Refused unless model, tokenizer, sampler, seed and what is recorded agree."
+    )
+    var resume = false
     @Flag(help: "Start even if the disk seems too small for the uncompressed trace.")
     var noSpaceCheck = false
 
@@ -81,7 +86,7 @@ struct CaptureCommand: ParsableCommand {
     func run() throws {
         let prompt = try givenPrompt()
         guard !output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
-        try TraceWriter.checkName(output, overwrite: force)
+        try TraceWriter.checkName(output, overwrite: force, resumes: resume)
         if let threads, !(1...1024).contains(threads) { throw UsageError("--threads must be 1 to 1024") }
         let capture = try Capture(model: try EmbeddedModels.directory(for: model), threads: threads)
         let promptIDs = try capture.tokenIDs(of: prompt)
@@ -92,7 +97,7 @@ struct CaptureCommand: ParsableCommand {
         let start = ContinuousClock.now
         defer { line.clear() }
         let generation = try capture.run(
-            prompt: prompt, sampler: sampler, recording: recording, to: output, overwrite: force,
+            prompt: prompt, sampler: sampler, recording: recording, to: output, overwrite: force, resumes: resume,
             commandLine: ShellText.quoted(["attntrace"] + CommandLine.arguments.dropFirst())
         ) { line.show($0) }
         line.clear()

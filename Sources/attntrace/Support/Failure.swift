@@ -46,6 +46,7 @@ enum Failure {
         case let error as TraceError: traceCode(error)
         case let error as HDF5Error: error.errno == 0 ? badData : system
         case let error as CaptureError: if case .diskTooSmall = error { system } else { usage }
+        case is RecordingError: badData
         case let error as SamplingError: samplingCode(error)
         case let error as ModelError: modelCode(error)
         case let error as TokenizerError: error.code == .unreadable ? system : badData
