@@ -132,6 +132,8 @@ struct TraceBuilder {
             var zero: Int32 = 0
             _ = try check(
                 H5Dwrite(dataset.id, chdf5_i32le(), hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), &zero))
+            // Only closing writes the value, so only an explicit close tells that it could not be written.
+            _ = try check(H5Dclose(dataset.surrender()))
         }
         try file.setAttribute("long_name", meaning, of: name)
     }
