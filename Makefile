@@ -6,11 +6,16 @@ BUILD := $(SWIFT) build -c release
 BINARY = $(shell $(BUILD) --show-bin-path)/attntrace
 PYTHON := .venv/bin/python
 
-.PHONY: help setup setup-test build demo test lint format unit interop parity bench train clean
+# Files of `make fuzz`.
+FILES ?= 20000
+
+.PHONY: help setup setup-test build demo test lint format unit interop crash fuzz parity bench train clean
 
 help:
 	@echo "make demo    capture two small models and see where their attention sinks float"
 	@echo "make test    lint, build, every test"
+	@echo "make crash   end a capture at every one of its writes (a sample of them is in make test)"
+	@echo "make fuzz    read mutated traces; FILES=20000 of them"
 	@echo "make build   the command, at .build/release/attntrace"
 	@echo "make bench   speed against peers, written to out/bench.json"
 	@echo "make parity  recompute the fixtures of numbers with the installed PyTorch and NumPy, and compare"
@@ -45,6 +50,14 @@ unit: setup-test
 interop: setup-test
 	$(BUILD)
 	ATTNTRACE=$(BINARY) $(PYTHON) -m pytest -q Tests/Interop
+
+crash: setup-test
+	$(BUILD) --product attntrace
+	CRASH_POINTS=all ATTNTRACE=$(BINARY) $(PYTHON) -m pytest -q Tests/Interop/test_crash.py --durations=20
+
+fuzz: setup-test
+	$(BUILD) --product attntrace
+	ATTNTRACE=$(BINARY) $(PYTHON) Tests/Interop/fuzzing $(FILES)
 
 parity:
 	@scripts/setup.sh peers

@@ -1,5 +1,7 @@
 """What the tests share: running the command, reading a trace whole, comparing two."""
 
+import contextlib
+import ctypes
 import json
 import os
 import subprocess
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 MODELS = REPO / "models"
@@ -83,3 +86,91 @@ def same(a, b):
     """Equal bit for bit; NaN equals NaN."""
     a, b = np.asarray(a), np.asarray(b)
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+def _loaded_library():
+    """libhdf5 as h5py brings it, for what h5py does not offer."""
+    paths = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+    [path] = [path for path in paths if Path(path).name.startswith("libhdf5") and "_hl" not in path]
+    library = ctypes.CDLL(path)
+    library.H5Pset_metadata_read_attempts.argtypes = [ctypes.c_int64, ctypes.c_uint]
+    return library
+
+
+def open_running(path):
+    """Opens a trace that is being written, or whose writer was killed.
+
+    As h5py.File(path, "r", libver="latest", swmr=True), which goes on trying for ever where the file is damaged: the
+    library waits before each of its 100 attempts twice as long as before the last.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
+    assert _loaded_library().H5Pset_metadata_read_attempts(access.id, 20) >= 0
+    flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
+    return h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
+
+
+class Recorded:
+    """A finished trace, to hold the committed part of the same run against."""
+
+    def __init__(self, path):
+        self.values = read_all(path)
+        with h5py.File(path, "r") as f:
+            self.axes = {
+                name: [axis[0].name.lstrip("/") for axis in f[name].dims]
+                for name in self.values if f[name].ndim and not f[name].is_scale}
+            self.is_causal = text(f.attrs["causality"]) == "causal"
+            self.prompt_length = int(f.attrs["prompt_length"])
+        self.steps = len(self.values["step"])
+
+    def lengths(self, steps):
+        """How long axes are after some steps; the others are as long as ever."""
+        if not self.is_causal:
+            return {"step": steps, "row_step": steps, "map_step": steps}
+        rows = self.prompt_length + steps - 1
+        return {"step": steps, "query": rows, "key": rows, "position": rows + 1}
+
+    def check(self, f):
+        """Every committed step of an open file is there, bit for bit. Returns how many there are."""
+        steps = int(f["committed_steps"][()])
+        assert 0 <= steps <= self.steps
+        if steps == 0:
+            return 0
+        lengths = self.lengths(steps)
+        compared = 0
+        for name, axes in self.axes.items():
+            # What has no step is known at the end only; the answers come further down.
+            if axes[0] in ("step", "row_step", "map_step"):
+                part = tuple(slice(lengths.get(axis)) for axis in axes)
+                assert same(f[name][part], self.values[name][part]), f"{name} of {steps} steps"
+                compared += 1
+        assert compared >= 8
+        keys = slice(lengths.get("key"))
+        for place, step in enumerate(self.values["answer/source_step"]):
+            if step < steps:
+                for name in ["answer/source_step", "answer/source_query"]:
+                    assert f[name][place] == self.values[name][place], name
+                assert same(
+                    f["answer/attention"][place][..., keys], self.values["answer/attention"][place][..., keys])
+        return steps
+
+    def check_whole(self, path):
+        """A finished file has all of it."""
+        found = read_all(path)
+        assert found.keys() == self.values.keys()
+        for name, values in self.values.items():
+            assert same(found[name], values), name
+
+
+@contextlib.contextmanager
+def small_disk(folder, size):
+    """A folder on a disk of a size of its own."""
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode != 0:
+        pytest.skip("mounting a small disk needs root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 import pytest
 
-from support import ATTNTRACE, MODELS, PROMPT, answer, answer_json, attntrace, capture
+from support import ATTNTRACE, MODELS, PROMPT, answer, answer_json, attntrace, capture, small_disk
 
 DATA, USAGE, SYSTEM = 1, 2, 3
 
@@ -249,19 +249,6 @@ def test_a_write_that_fails(tmp_path, limit):
         SYSTEM, "capture", "--prompt", PROMPT, "--gen-length", 64, "--record", "maps", "--output",
         tmp_path / "out.h5", names=[tmp_path / "out.h5", "File too large"], preexec_fn=limited)
     check_what_is_left(tmp_path)
-
-
-@contextlib.contextmanager
-def small_disk(folder, size):
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("mounting a small disk needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_disk_that_is_too_small(tmp_path):

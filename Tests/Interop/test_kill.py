@@ -6,31 +6,24 @@ import signal
 import subprocess
 import time
 
-import h5py
 import numpy as np
 import pytest
 
-from support import ATTNTRACE, PROMPT, answer_json, attntrace, capture, read_all, same
+from support import ATTNTRACE, PROMPT, Recorded, answer_json, attntrace, capture, open_running, read_all, same
 
 OPTIONS = ["--gen-length", "64", "--block-length", "32", "--record", "maps"]
 STEPS = 64
-# Datasets with a step are compared up to the committed ones; what is known at the end only, not at all.
-BY_STEP = {"step", "row_step", "map_step"}
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return read_all(capture(tmp_path_factory.mktemp("whole") / "whole.h5", *OPTIONS))
+    return Recorded(capture(tmp_path_factory.mktemp("whole") / "whole.h5", *OPTIONS))
 
 
 def start(path):
     return subprocess.Popen(
         [ATTNTRACE, "capture", "--prompt", PROMPT, *OPTIONS, "--output", str(path)], stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE)
-
-
-def open_running(path):
-    return h5py.File(path, "r", libver="latest", swmr=True)
 
 
 def committed(partial):
@@ -50,20 +43,9 @@ def wait_for(steps, run, partial):
 def check_committed(partial, whole, at_least):
     """Returns the number of committed steps, all of which are there, and right."""
     with open_running(partial) as f:
-        steps = int(f["committed_steps"][()])
-        assert steps >= at_least
         assert f["is_complete"][()] == 0
-        compared = 0
-        for name, values in whole.items():
-            dataset = f[name]
-            if not dataset.is_scale and dataset.ndim and dataset.dims[0][0].name.lstrip("/") in BY_STEP:
-                assert same(dataset[:steps], values[:steps]), f"{name} of {steps} steps"
-                compared += 1
-        assert compared >= 14
-        for place, step in enumerate(whole["answer/source_step"]):
-            if step < steps:
-                for name in ["answer/attention", "answer/source_step", "answer/source_query"]:
-                    assert same(f[name][place], whole[name][place]), name
+        steps = whole.check(f)
+    assert steps >= at_least
     return steps
 
 
@@ -106,9 +88,7 @@ def test_killed_at_any_moment(tmp_path, whole):
         if path.exists():
             # It had finished: then it is whole, and there is no other.
             assert not partial.exists()
-            found = read_all(path)
-            assert found.keys() == whole.keys()
-            assert all(same(found[name], whole[name]) for name in whole)
+            whole.check_whole(path)
         elif partial.exists():
             said = attntrace("info", partial, "--json")
             assert said.returncode in (0, 1), said.stderr
@@ -134,8 +114,8 @@ def test_reading_while_it_runs(tmp_path, whole):
             for dataset in (f["committed_steps"], f["maps/attention"], f["token_id"]):
                 dataset.id.refresh()
             steps = int(f["committed_steps"][()])
-            assert same(f["maps/attention"][steps - 1], whole["maps/attention"][steps - 1])
-            assert same(f["token_id"][:steps], whole["token_id"][:steps])
+            for name in ["maps/attention", "token_id"]:
+                assert same(f[name][steps - 1], whole.values[name][steps - 1])
             seen.append(steps)
             time.sleep(0.02)
     said = attntrace("info", partial, "--json")
@@ -144,8 +124,7 @@ def test_reading_while_it_runs(tmp_path, whole):
     assert run.wait() == 0, run.stderr.read()
     assert len(seen) == 5 and seen == sorted(seen) and seen[0] >= 3
     assert [item.name for item in tmp_path.iterdir()] == ["out.h5"]
-    found = read_all(path)
-    assert all(same(found[name], whole[name]) for name in whole)
+    whole.check_whole(path)
 
 
 def test_interrupted_by_the_user(tmp_path, whole):
@@ -170,7 +149,7 @@ def test_forced_after_a_kill(tmp_path, whole):
     run.wait()
     capture(path, *OPTIONS, "--force")
     assert [item.name for item in tmp_path.iterdir()] == ["out.h5"]
-    assert np.array_equal(read_all(path)["final_id"], whole["final_id"])
+    assert np.array_equal(read_all(path)["final_id"], whole.values["final_id"])
 
 
 def test_damaged_partial_is_refused_in_time(tmp_path):

@@ -142,6 +142,8 @@ struct TraceBuilder {
                         file.id, name, type.id, space.id, hid_t(H5P_DEFAULT), properties.id, hid_t(H5P_DEFAULT))))
             _ = try check(
                 H5Dwrite(dataset.id, type.id, hid_t(H5S_ALL), hid_t(H5S_ALL), hid_t(H5P_DEFAULT), bytes))
+            // Only closing writes the value, so only an explicit close tells that it could not be written.
+            _ = try check(H5Dclose(dataset.surrender()))
         }
         try file.setAttribute("long_name", scalar.meaning, of: name)
     }

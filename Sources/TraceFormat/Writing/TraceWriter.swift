@@ -380,6 +380,8 @@ public final class TraceWriter: Sendable {
         try withUnsafeBytes(of: number) { bytes in
             if let base = bytes.baseAddress { try dataset.write(base, at: [], shape: []) }
         }
+        // libhdf5 keeps the number until the dataset is closed; only an explicit close tells that it could not be written.
+        try dataset.close()
     }
 
     /// Ends the trace: hashes what was written, closes, and gives the file its final name.

@@ -5,7 +5,7 @@
 //               from   the call and every later one fail with FAULT_ERRNO
 //               once   only this call fails with FAULT_ERRNO
 //   FAULT_AT    which call, from 1; 0 for none
-//   FAULT_LOG   a file to which each call that was made is appended: a line, then the bytes written
+//   FAULT_LOG   a file to which each call is appended: a line, then the bytes written; of one that fails only the line
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -55,14 +55,14 @@ struct change {
     off_t offset;
 };
 
-static void note(const struct change *change, size_t size) {
+static void note(const struct change *change, size_t size, int failed) {
     if (log_file < 0) return;
     char line[2 * PATH_MAX + 100];
     int length = snprintf(
-        line, sizeof line, "%d\t%s\t%s\t%s\t%lld\t%zu\n", count, change->kind, change->path,
-        change->other ? change->other : "", (long long)change->offset, size);
+        line, sizeof line, "%d\t%s\t%s\t%s\t%s\t%lld\t%zu\n", count, failed ? "failed" : "done", change->kind,
+        change->path, change->other ? change->other : "", (long long)change->offset, failed ? 0 : size);
     raw_write(line, length);
-    if (change->bytes) raw_write(change->bytes, size);
+    if (change->bytes && !failed) raw_write(change->bytes, size);
 }
 
 static void die(void) {
@@ -85,11 +85,12 @@ static int path_of(int descriptor, char *path) {
 
 // Whether the next call shall fail; does not return where it shall end the process before the call.
 // Called and left with the lock held.
-static int fails(void) {
+static int fails(const struct change *change) {
     count++;
     if (!mode || at == 0 || count < at) return 0;
     if (!strcmp(mode, "kill") && count == at) die();
     if (!strcmp(mode, "from") || (!strcmp(mode, "once") && count == at)) {
+        note(change, 0, 1);
         errno = fault_errno;
         return 1;
     }
@@ -101,13 +102,12 @@ static int is_torn(void) { return mode && !strcmp(mode, "torn") && count == at; 
 static ssize_t written(int descriptor, const char *path, const void *bytes, size_t size, off_t offset, int moves) {
     pthread_mutex_lock(&lock);
     ssize_t done = -1;
-    if (!fails()) {
-        off_t place = moves ? lseek(descriptor, 0, SEEK_CUR) : offset;
-        struct change change = {"write", path, NULL, bytes, size, place};
+    struct change change = {"write", path, NULL, bytes, size, moves ? lseek(descriptor, 0, SEEK_CUR) : offset};
+    if (!fails(&change)) {
         size_t part = is_torn() ? size / 2 : size;
         done = moves ? syscall(SYS_write, descriptor, bytes, part)
                      : syscall(SYS_pwrite64, descriptor, bytes, part, offset);
-        if (done >= 0) note(&change, done);
+        if (done >= 0) note(&change, done, 0);
         if (is_torn()) die();
     }
     int error = errno;
@@ -158,10 +158,10 @@ ssize_t writev(int descriptor, const struct iovec *pieces, int number) {
     do {                                                               \
         pthread_mutex_lock(&lock);                                     \
         long done = -1;                                                \
-        if (!fails()) {                                                \
-            struct change change = {KIND, PATH, OTHER, NULL, 0, OFFSET}; \
+        struct change change = {KIND, PATH, OTHER, NULL, 0, OFFSET};   \
+        if (!fails(&change)) {                                         \
             done = CALL;                                               \
-            if (done >= 0) note(&change, 0);                           \
+            if (done >= 0) note(&change, 0, 0);                        \
             if (is_torn()) die();                                      \
         }                                                              \
         int error = errno;                                             \
