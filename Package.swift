@@ -21,14 +21,15 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
 
-        // Byte-level work of the file: float16, byte shuffle, checksum.
-        .target(name: "CCodec"),
+        // Byte-level work of the file: float16, byte planes, their deflate, checksums.
+        .target(name: "CCodec", exclude: ["README.md"]),
+        // Arithmetic of the forward pass, and of maps that are rebuilt from what it left.
+        .target(name: "CKernels"),
         .target(
-            name: "TraceFormat", dependencies: ["CHDF5", "CDeflate", "CCodec"], exclude: ["README.md"],
+            name: "TraceFormat", dependencies: ["CHDF5", "CDeflate", "CCodec", "CKernels"], exclude: ["README.md"],
             swiftSettings: strict),
 
         .target(name: "Tokenizer", dependencies: ["COniguruma"], exclude: ["README.md"], swiftSettings: strict),
-        .target(name: "CKernels"),
         .target(
             name: "Capture",
             dependencies: ["TraceFormat", "Tokenizer", "CKernels", "COpenSSL"],
@@ -46,6 +47,7 @@ let package = Package(
 
         // For Benchmarks/: what is timed from inside.
         .executableTarget(name: "forward-bench", dependencies: ["Capture"], swiftSettings: strict),
+        .executableTarget(name: "file-bench", dependencies: ["TraceFormat"], swiftSettings: strict),
         .executableTarget(name: "capture-bench", dependencies: ["Capture"], swiftSettings: strict),
 
         .testTarget(name: "TraceFormatTests", dependencies: ["TraceFormat"], swiftSettings: strict),

@@ -24,6 +24,7 @@ struct FileBench {
             try write(raw: path(0), to: path(1), shape, threads: number(6))
         case "reduce": try reduce(path(0), threads: number(1), rounds: number(2), output: path(3))
         case "maps": try maps(path(0), count: number(1), cold: number(2) == 1)
+        case "rebuild": try rebuild(length: number(0), channels: number(1), threads: number(2), rounds: number(3))
         case "copy": copy(megabytes: number(0))
         default: usage()
         }
@@ -34,6 +35,7 @@ struct FileBench {
             usage: file-bench write RAW TRACE STEPS LAYERS HEADS LENGTH THREADS
                    file-bench reduce TRACE THREADS ROUNDS OUTPUT
                    file-bench maps TRACE COUNT COLD
+                   file-bench rebuild LENGTH CHANNELS THREADS ROUNDS
                    file-bench copy MEGABYTES
 
             """
@@ -151,14 +153,58 @@ struct FileBench {
         try report(["seconds": times, "check": [Double(sum)]])
     }
 
-    /// The limit of anything that touches each byte: a copy in memory, on one thread.
+    /// Rebuilds one map some times over from random queries and keys: whole, and only its sums.
+    static func rebuild(length: Int, channels: Int, threads: Int, rounds: Int) throws {
+        var state: UInt64 = 1
+        let vectors = (0..<2 * length * channels).map { _ -> Float16 in
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Float16(Float(Int(state >> 40)) / Float(1 << 22) - 2)
+        }
+        var weights = [Float](repeating: 0, count: length * length)
+        var whole: [Double] = []
+        var sums: [Double] = []
+        try vectors.withUnsafeBufferPointer { vectors in
+            let queries = UnsafeBufferPointer(rebasing: vectors[..<(length * channels)])
+            let keys = UnsafeBufferPointer(rebasing: vectors[(length * channels)...])
+            for _ in 0..<rounds {
+                whole.append(
+                    try seconds {
+                        let rebuilder = try MapRebuilder(keys: keys, channelCount: channels)
+                        try weights.withUnsafeMutableBufferPointer {
+                            try rebuilder.rebuild(queries: queries, threads: threads, into: $0)
+                        }
+                    })
+                sums.append(
+                    try seconds {
+                        let rebuilder = try MapRebuilder(keys: keys, channelCount: channels)
+                        _ = try rebuilder.columnSums(queries: queries, threads: threads)
+                    })
+            }
+        }
+        try report(["whole": whole, "sums": sums])
+    }
+
+    /// The limit of anything that touches each byte: a copy in memory, on all processors.
     static func copy(megabytes: Int) {
         let count = megabytes << 20
         let source = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
         let target = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
         source.initializeMemory(as: UInt8.self, repeating: 1)
         target.initializeMemory(as: UInt8.self, repeating: 0)
-        let times = (0..<5).map { _ in seconds { target.copyMemory(from: UnsafeRawBufferPointer(source)) } }
-        try? report(["seconds": times])
+        let threads = ProcessInfo.processInfo.activeProcessorCount
+        let part = count / threads
+        // Sound: each thread copies a part of its own.
+        nonisolated(unsafe) let (from, to) = (source, target)
+        let times = (0..<5).map { round in
+            from[round] = UInt8(round)
+            return seconds {
+                DispatchQueue.concurrentPerform(iterations: threads) { thread in
+                    let range = thread * part..<(thread + 1) * part
+                    UnsafeMutableRawBufferPointer(rebasing: to[range])
+                        .copyMemory(from: UnsafeRawBufferPointer(rebasing: from[range]))
+                }
+            }
+        }
+        try? report(["seconds": times, "check": [Double(to[4])]])
     }
 }
