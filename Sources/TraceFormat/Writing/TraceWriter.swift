@@ -164,15 +164,16 @@ public final class TraceWriter: Sendable {
         try grid.forEachIndex { cell in
             let start = zip(cell, placed.chunk).map { $0 * $1 }
             let chunk = Box(origin: start, shape: placed.chunk)
-            let values = ChunkBytes(count: codec.byteCount)
+            let values = ChunkBytes(count: codec.byteCount, limit: placed.isCompressed ? codec.storedLimit : 0)
             if source.intersection(chunk) != chunk { values.bytes.initializeMemory(as: UInt8.self, repeating: 0) }
             Box.copy(elementSize: size, from: bytes, source, to: values.bytes, chunk)
             try pipeline.submit(bytes: 2 * codec.byteCount) {
-                let plain = UnsafeRawBufferPointer(values.bytes)
-                guard placed.isCompressed else { return try dataset.writeChunk(plain, at: start) }
+                guard placed.isCompressed else { return }
                 try ChunkWorkspace.withOne {
-                    try dataset.writeChunk(try codec.encode(plain, with: $0), at: start)
+                    values.replace(with: try codec.encode(UnsafeRawBufferPointer(values.bytes), with: $0))
                 }
+            } write: {
+                try dataset.writeChunk(UnsafeRawBufferPointer(values.bytes), at: start)
             }
         }
     }
