@@ -50,7 +50,8 @@ let package = Package(
         .executableTarget(name: "file-bench", dependencies: ["TraceFormat"], swiftSettings: strict),
         .executableTarget(name: "capture-bench", dependencies: ["Capture"], swiftSettings: strict),
 
-        .testTarget(name: "TraceFormatTests", dependencies: ["TraceFormat"], swiftSettings: strict),
+        .testTarget(
+            name: "TraceFormatTests", dependencies: ["TraceFormat", "CCodec", "CDeflate"], swiftSettings: strict),
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer"], swiftSettings: strict),
         .testTarget(name: "CaptureTests", dependencies: ["Capture"], swiftSettings: strict),
         .testTarget(name: "AnalysisTests", dependencies: ["Analysis"], swiftSettings: strict),

@@ -164,7 +164,12 @@ final class HDF5Dataset: Sendable {
         try HDF5Library.locked {
             let offset = origin.map { hsize_t($0) }
             var size: hsize_t = 0
-            try check(H5Dget_chunk_storage_size(id, offset, &size), "read a chunk")
+            guard H5Dget_chunk_storage_size(id, offset, &size) >= 0 else {
+                let failure = HDF5Error.current("read a chunk", file: file.path, object: object)
+                // A dataset without any chunk is an error to the call, though not to us.
+                if H5Dget_storage_size(id) == 0 { return nil }
+                throw failure
+            }
             guard size > 0 else { return nil }
             guard size <= hsize_t(limit) else {
                 throw damaged("the chunk at \(origin) claims \(size) bytes, more than its values could take")
