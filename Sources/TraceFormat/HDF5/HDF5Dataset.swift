@@ -166,9 +166,13 @@ final class HDF5Dataset: Sendable {
             var size: hsize_t = 0
             guard H5Dget_chunk_storage_size(id, offset, &size) >= 0 else {
                 let failure = HDF5Error.current("read a chunk", file: file.path, object: object)
-                // A dataset without any chunk is an error to the call, though not to us.
-                if H5Dget_storage_size(id) == 0 { return nil }
-                throw failure
+                // That nothing was written there is an error to this call, and an answer to the slow one.
+                var mask: UInt32 = 0
+                var address: haddr_t = 0
+                guard H5Dget_chunk_info_by_coord(id, offset, &mask, &address, &size) >= 0,
+                    address == chdf5_undefined_address() || size == 0
+                else { throw failure }
+                return nil
             }
             guard size > 0 else { return nil }
             guard size <= hsize_t(limit) else {
