@@ -47,7 +47,7 @@ let package = Package(
 
         // For Benchmarks/: what is timed from inside.
         .executableTarget(name: "forward-bench", dependencies: ["Capture"], swiftSettings: strict),
-        .executableTarget(name: "file-bench", dependencies: ["TraceFormat"], swiftSettings: strict),
+        .executableTarget(name: "file-bench", dependencies: ["TraceFormat", "CDeflate"], swiftSettings: strict),
         .executableTarget(name: "capture-bench", dependencies: ["Capture"], swiftSettings: strict),
 
         .testTarget(
