@@ -21,14 +21,16 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
 
-        // Byte-level work of the file: float16, byte shuffle, checksum.
-        .target(name: "CCodec"),
+        // Byte-level work of the file: float16, byte planes, their deflate, checksums.
+        .target(name: "CCodec", exclude: ["README.md"]),
+        // Arithmetic of the forward pass, and of maps that are rebuilt from what it left.
+        .target(name: "CKernels"),
         .target(
-            name: "TraceFormat", dependencies: ["CHDF5", "CDeflate", "CCodec", "COpenSSL"], exclude: ["README.md"],
+            name: "TraceFormat", dependencies: ["CHDF5", "CDeflate", "CCodec", "CKernels", "COpenSSL"],
+            exclude: ["README.md"],
             swiftSettings: strict),
 
         .target(name: "Tokenizer", dependencies: ["COniguruma"], exclude: ["README.md"], swiftSettings: strict),
-        .target(name: "CKernels"),
         .target(
             name: "Capture",
             dependencies: ["TraceFormat", "Tokenizer", "CKernels"],
@@ -47,9 +49,11 @@ let package = Package(
 
         // For Benchmarks/: what is timed from inside.
         .executableTarget(name: "forward-bench", dependencies: ["Capture"], swiftSettings: strict),
+        .executableTarget(name: "file-bench", dependencies: ["TraceFormat", "CDeflate"], swiftSettings: strict),
         .executableTarget(name: "capture-bench", dependencies: ["Capture"], swiftSettings: strict),
 
-        .testTarget(name: "TraceFormatTests", dependencies: ["TraceFormat"], swiftSettings: strict),
+        .testTarget(
+            name: "TraceFormatTests", dependencies: ["TraceFormat", "CCodec", "CDeflate"], swiftSettings: strict),
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer"], swiftSettings: strict),
         .testTarget(name: "CaptureTests", dependencies: ["Capture"], swiftSettings: strict),
         .testTarget(name: "AnalysisTests", dependencies: ["Analysis"], swiftSettings: strict),

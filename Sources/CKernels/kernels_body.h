@@ -18,6 +18,7 @@
 
 typedef float V __attribute__((ext_vector_type(CK_WIDTH)));
 typedef float V_unaligned __attribute__((ext_vector_type(CK_WIDTH), aligned(4)));
+typedef double D_unaligned __attribute__((ext_vector_type(CK_WIDTH), aligned(8)));
 typedef int32_t I __attribute__((ext_vector_type(CK_WIDTH)));
 typedef uint32_t U __attribute__((ext_vector_type(CK_WIDTH)));
 typedef uint16_t H_unaligned __attribute__((ext_vector_type(CK_WIDTH), aligned(2)));
@@ -242,6 +243,49 @@ static void attention(const ck_attention_job *job) {
     }
 }
 
+/// Adds the columns of at most CK_ROWS rows, in single precision among themselves, to sums in double.
+INLINE void add_columns(const float *rows, size_t stride, size_t count, size_t keys, double *sums) {
+    for (size_t i = 0; i < keys; i += CK_WIDTH) {
+        V sum = load(rows + i);
+        for (size_t r = 1; r < count; r++) sum += load(rows + r * stride + i);
+        if (i + CK_WIDTH <= keys) {
+            *(D_unaligned *)(sums + i) += __builtin_convertvector(sum, D_unaligned);
+            continue;
+        }
+        float lanes[CK_WIDTH];
+        store(lanes, sum);
+        for (size_t j = 0; i + j < keys; j++) sums[i + j] += lanes[j];
+    }
+}
+
+static void rebuild(const ck_rebuild_job *job) {
+    const size_t stride = (job->keys + CK_PANEL - 1) / CK_PANEL * CK_PANEL;
+    for (size_t row = 0; row < job->rows; row += CK_ROWS) {
+        size_t some = job->rows - row < CK_ROWS ? job->rows - row : CK_ROWS, seen = 0;
+        for (size_t r = 0; r < some; r++) seen = job->visible[row + r] > seen ? job->visible[row + r] : seen;
+        size_t panels = (seen + CK_PANEL - 1) / CK_PANEL, padded = panels * CK_PANEL;
+        float *scores = job->scratch;
+        for (size_t p = 0; p < panels; p++)
+            panel_rows(some, 0, job->query + row * job->channels, job->channels,
+                       job->key_panels + p * job->channels * CK_PANEL, job->channels, scores + p * CK_PANEL, stride,
+                       0);
+        for (size_t r = 0; r < some; r++) {
+            float *from = scores + r * stride, log_sum_exp;
+            size_t visible = job->visible[row + r], hidden = 0;
+            while (hidden < job->suppressed_count && job->suppressed[hidden] < visible) hidden++;
+            for (size_t i = 0; i < hidden && hidden < visible; i++) from[job->suppressed[i]] = -INFINITY;
+            V factor = (V)(1.0f / soften(from, visible, padded, job->scale, &log_sum_exp));
+            for (size_t i = 0; i < padded; i += CK_WIDTH) store(from + i, load(from + i) * factor);
+            if (!job->weights) continue;
+            float *out = job->weights + (row + r) * job->keys;
+            memcpy(out, from, visible * sizeof(float));
+            memset(out + visible, 0, (job->keys - visible) * sizeof(float));
+        }
+        // Beyond what a row sees its weights are 0, up to the last panel that any of them sees.
+        if (job->sums) add_columns(scores, stride, some, seen, job->sums);
+    }
+}
+
 static void rms_norm(const float *x, size_t x_stride, const float *weight, float epsilon, size_t width, float *out,
                      size_t out_stride, size_t rows) {
     for (size_t r = 0; r < rows; r++, x += x_stride, out += out_stride) {
@@ -280,4 +324,4 @@ static void rotate(float *x, size_t x_stride, const float *cosine, const float *
     }
 }
 
-const ck_kernels CK_TABLE = {CK_ISA, CK_LABEL, multiply, swiglu, attention, rms_norm, rotate};
+const ck_kernels CK_TABLE = {CK_ISA, CK_LABEL, multiply, swiglu, attention, rms_norm, rotate, rebuild};

@@ -42,6 +42,23 @@ typedef struct {
     size_t output_stride;
 } ck_attention_job;
 
+/// Rows of attention weights of one head, rebuilt from queries and keys: what `attention` makes, to the last bit, without
+/// values.
+typedef struct {
+    const float *query;      ///< rows x channels, rotated
+    const float *key_panels; ///< [ceil(keys / CK_PANEL)][channels][CK_PANEL], rotated
+    size_t rows;
+    size_t channels;
+    size_t keys;
+    const uint32_t *visible;    ///< how many keys each row sees, 1 at least
+    const uint32_t *suppressed; ///< ascending: keys without weight, but for rows that see no others
+    size_t suppressed_count;
+    float scale;    ///< of the scores, before the softmax
+    float *scratch; ///< CK_ATTENTION_ROWS x round_up(keys, CK_PANEL) floats
+    float *weights; ///< out, rows x keys; may be NULL
+    double *sums;   ///< each column's sum is added, keys long; may be NULL
+} ck_rebuild_job;
+
 /// One instruction set's kernels. Sums over k run in order of k in every one of them, so that an element's bits
 /// do not depend on how rows and panels were shared out.
 typedef struct {
@@ -61,6 +78,8 @@ typedef struct {
     /// Rotates channel i with channel i + channels / 2 in place. The tables hold channels / 2 numbers a row.
     void (*rotate)(float *x, size_t x_stride, const float *cosine, const float *sine, size_t channels,
                    size_t rows);
+    /// softmax(scale * q k^T) alone.
+    void (*rebuild)(const ck_rebuild_job *job);
 } ck_kernels;
 
 /// The kernels of an instruction set, or NULL where this processor or system lacks it.

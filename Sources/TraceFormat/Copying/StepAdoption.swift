@@ -61,7 +61,7 @@ struct StepAdoption {
                 // The rows of answers that no step gave were never written.
                 if isAnswer, !rows.contains(origin[0]) { return }
                 guard let stored = try reader.checkedChunk(at: origin) else { return }
-                try writer.pipeline.submit(bytes: stored.count) {
+                try writer.pipeline.submit(bytes: stored.count) {} write: {
                     try stored.withUnsafeBytes { try dataset.writeChunk($0, at: origin) }
                 }
             }

@@ -164,12 +164,14 @@ final class HDF5Dataset: Sendable {
         try HDF5Library.locked {
             let offset = origin.map { hsize_t($0) }
             var size: hsize_t = 0
-            if H5Dget_chunk_storage_size(id, offset, &size) < 0 {
-                // Damage, or nothing was written there, which the library tells by walking.
+            guard H5Dget_chunk_storage_size(id, offset, &size) >= 0 else {
                 let failure = HDF5Error.current("read a chunk", file: file.path, object: object)
+                // That nothing was written there is an error to this call, and an answer to the slow one.
+                var mask: UInt32 = 0
                 var address: haddr_t = 0
-                try check(H5Dget_chunk_info_by_coord(id, offset, nil, &address, &size), "read a chunk")
-                guard address == chdf5_undefined_address() else { throw failure }
+                guard H5Dget_chunk_info_by_coord(id, offset, &mask, &address, &size) >= 0,
+                    address == chdf5_undefined_address() || size == 0
+                else { throw failure }
                 return nil
             }
             guard size > 0 else { return nil }

@@ -201,30 +201,6 @@ public final class Trace: Sendable {
         return BlockCursor(reader: reader, selection: try reader.box(selection), byteBudget: byteBudget)
     }
 
-    /// One map, (query, key), by *places along the axes*.
-    ///
-    /// A causal trace stores each row once: its map at `step` is the rows seen up to that step.
-    public func map(step: Int, layer: Int, head: Int, pass: Pass = .conditional) throws -> TraceArray<Float> {
-        let key = DatasetKey<Float16>.attention.of(pass)
-        guard step >= 0, step < committedSteps else {
-            throw TraceError.outOfRange(
-                path: path, object: key.path, reason: "step \(step) is outside 0..<\(committedSteps)")
-        }
-        guard let place = planned.mapPlace(ofStep: step) else {
-            throw TraceError.outOfRange(
-                path: path, object: key.path,
-                reason: "step \(step) keeps no maps; those that do are \(IndexText.text(planned.mapSteps ?? []))")
-        }
-        var selection: Selection = [
-            .mapStep: place..<place + 1, .layer: layer..<layer + 1, .head: head..<head + 1,
-        ]
-        selection.ranges[.query] = 0..<(planned.length(of: .query, afterSteps: step + 1) ?? 0)
-        selection.ranges[.key] = 0..<planned.keyCount(afterSteps: step + 1)
-        let stored = try read(key, selection)
-        return TraceArray(
-            origin: [0, 0], shape: Array(stored.shape.suffix(2)), values: Float16Conversion.decode(stored.values))
-    }
-
     /// Where the tokens stand after the last committed step.
     public func tokenState() throws -> TokenState { try tokenState(afterSteps: committedSteps) }
 

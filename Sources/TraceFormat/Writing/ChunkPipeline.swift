@@ -3,7 +3,15 @@ import Foundation
 
 /// Encodes and writes chunks in the background: several threads, bounded memory, the first failure kept.
 final class ChunkPipeline: Sendable {
-    private typealias Job = (bytes: Int, run: @Sendable () throws -> Void)
+    private struct Job {
+        let bytes: Int
+        let prepare: @Sendable () throws -> Void
+        let write: @Sendable () throws -> Void
+    }
+
+    /// The most jobs that a worker prepares before it writes them all. Few turns at libhdf5's lock beat short ones: a
+    /// thread that has to wait for it sleeps, and waking takes about as long as a chunk.
+    private static let group = 8
 
     private struct State {
         var waiting: [Job] = []
@@ -28,15 +36,18 @@ final class ChunkPipeline: Sendable {
         self.budget = budget
     }
 
-    /// Runs `job` in the background; waits first until it fits the budget. Throws what an earlier job failed with.
-    func submit(bytes: Int, _ job: @escaping @Sendable () throws -> Void) throws {
+    /// Runs `prepare`, then `write` with libhdf5 to itself, in the background; waits first until the job fits the budget.
+    /// Throws what an earlier job failed with.
+    func submit(
+        bytes: Int, prepare: @escaping @Sendable () throws -> Void, write: @escaping @Sendable () throws -> Void
+    ) throws {
         condition.lock()
         defer { condition.unlock() }
         while state.failure == nil, state.jobs > 0, state.bytesInFlight + bytes > budget { condition.wait() }
         if let failure = state.failure { throw failure }
         state.bytesInFlight += bytes
         state.jobs += 1
-        state.waiting.append((bytes, job))
+        state.waiting.append(Job(bytes: bytes, prepare: prepare, write: write))
         // A worker lives while there is work, so that a thread is woken once for many chunks.
         guard state.workers < threads else { return }
         state.workers += 1
@@ -52,44 +63,61 @@ final class ChunkPipeline: Sendable {
     }
 
     private func work() {
-        while let job = next() {
+        while let jobs = next() {
             var failure: (any Error)?
-            do { try job.run() } catch { failure = error }
+            do {
+                for job in jobs { try job.prepare() }
+                try HDF5Library.locked { for job in jobs { try job.write() } }
+            } catch {
+                failure = error
+            }
             condition.lock()
-            state.bytesInFlight -= job.bytes
-            state.jobs -= 1
+            state.bytesInFlight -= jobs.reduce(0) { $0 + $1.bytes }
+            state.jobs -= jobs.count
             if state.failure == nil { state.failure = failure }
             condition.broadcast()
             condition.unlock()
         }
     }
 
-    private func next() -> Job? {
+    /// What a worker does next: its share of what waits.
+    private func next() -> [Job]? {
         condition.lock()
         defer { condition.unlock() }
-        guard state.taken < state.waiting.count else {
+        let waiting = state.waiting.count - state.taken
+        guard waiting > 0 else {
             state.workers -= 1
             return nil
         }
-        let job = state.waiting[state.taken]
-        state.taken += 1
-        if state.taken == state.waiting.count {
+        let end = state.taken + max(1, min(Self.group, waiting / threads))
+        let jobs = Array(state.waiting[state.taken..<end])
+        state.taken = end
+        if end == state.waiting.count {
             state.waiting.removeAll(keepingCapacity: true)
             state.taken = 0
         }
-        return job
+        return jobs
     }
 }
 
-/// A chunk's values on their way to a background thread.
+/// A chunk on its way into the file: its values, then what they were encoded to.
 ///
-/// Sound: written by the thread that makes it, read only by the one that it is handed to.
+/// Sound: one thread fills it and hands it over to the one that encodes and writes it.
 final class ChunkBytes: @unchecked Sendable {
-    let bytes: UnsafeMutableRawBufferPointer
+    private let room: UnsafeMutableRawBufferPointer
+    private(set) var bytes: UnsafeMutableRawBufferPointer
 
-    init(count: Int) {
-        bytes = .allocate(byteCount: count, alignment: 64)
+    /// `count` bytes, and room for at most `limit` encoded ones.
+    init(count: Int, limit: Int) {
+        room = .allocate(byteCount: max(count, limit), alignment: 64)
+        bytes = UnsafeMutableRawBufferPointer(rebasing: room[..<count])
     }
 
-    deinit { bytes.deallocate() }
+    func replace(with encoded: UnsafeRawBufferPointer) {
+        precondition(encoded.count <= room.count, "a chunk grew beyond what its codec said")
+        bytes = UnsafeMutableRawBufferPointer(rebasing: room[..<encoded.count])
+        bytes.copyMemory(from: encoded)
+    }
+
+    deinit { room.deallocate() }
 }

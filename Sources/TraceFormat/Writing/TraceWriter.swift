@@ -222,18 +222,19 @@ public final class TraceWriter: Sendable {
         try grid.forEachIndex { cell in
             let start = zip(cell, placed.chunk).map { $0 * $1 }
             let chunk = Box(origin: start, shape: placed.chunk)
-            let values = ChunkBytes(count: codec.byteCount)
+            let values = ChunkBytes(count: codec.byteCount, limit: placed.isCompressed ? codec.storedLimit : 0)
             if source.intersection(chunk) != chunk { values.bytes.initializeMemory(as: UInt8.self, repeating: 0) }
             Box.copy(elementSize: size, from: bytes, source, to: values.bytes, chunk)
             try pipeline.submit(bytes: 2 * codec.byteCount) {
-                let plain = UnsafeRawBufferPointer(values.bytes)
-                guard placed.isCompressed else { return try dataset.writeChunk(plain, at: start) }
+                guard placed.isCompressed else { return }
                 try ChunkWorkspace.withOne {
-                    let stored =
-                        placed.level == TraceLayout.captureLevel
-                        ? try codec.encode(plain, with: $0) : try codec.encode(plain, level: placed.level, with: $0)
-                    try dataset.writeChunk(stored, at: start)
+                    let plain = UnsafeRawBufferPointer(values.bytes)
+                    values.replace(
+                        with: placed.level == TraceLayout.captureLevel
+                            ? try codec.encode(plain, with: $0) : try codec.encode(plain, level: placed.level, with: $0))
                 }
+            } write: {
+                try dataset.writeChunk(UnsafeRawBufferPointer(values.bytes), at: start)
             }
         }
     }
