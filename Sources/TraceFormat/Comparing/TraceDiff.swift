@@ -21,14 +21,9 @@ public struct TraceDiff: Sendable, Equatable {
         /// The first of them in row-major order.
         public let first: Place
         /// What the two traces hold there; for text, as text.
-        public let firstValues: (String, String)
+        public let firstValues: [String]
         /// The largest absolute difference of two numbers; NaN where a number meets a NaN, and for text.
         public let largest: Double
-
-        public static func == (a: Values, b: Values) -> Bool {
-            a.path == b.path && a.compared == b.compared && a.differing == b.differing && a.first == b.first
-                && a.firstValues == b.firstValues && (a.largest == b.largest || a.largest.isNaN && b.largest.isNaN)
-        }
     }
 
     /// Attributes that differ, with both values; nil where a trace has none.

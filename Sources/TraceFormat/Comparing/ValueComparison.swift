@@ -12,7 +12,7 @@ struct ValueComparison {
         let whole = Box(origin: common.map { _ in 0 }, shape: common)
         var differing = 0
         var largest = 0.0
-        var start: (index: [Int], values: (String, String))?
+        var start: (index: [Int], values: [String])?
         for piece in whole.rowMajorPieces(elements: max(1, byteBudget / max(1, first.elementSize)))
         where piece.count > 0 {
             let (a, b) = (try first.bytes(of: piece), try second.bytes(of: piece))
@@ -22,7 +22,7 @@ struct ValueComparison {
                 differing += 1
                 // A NaN, once met, stays.
                 largest = difference.isNaN || largest.isNaN ? .nan : max(largest, difference)
-                if start == nil { start = (piece.index(at: place), (text(a, place, first), text(b, place, second))) }
+                if start == nil { start = (piece.index(at: place), [text(a, place, first), text(b, place, second)]) }
             }
         }
         guard let start else { return nil }

@@ -61,7 +61,8 @@ struct StepAdoption {
                 // The rows of answers that no step gave were never written.
                 if isAnswer, !rows.contains(origin[0]) { return }
                 guard let stored = try reader.checkedChunk(at: origin) else { return }
-                try writer.pipeline.submit(bytes: stored.count) {} write: {
+                try writer.pipeline.submit(bytes: stored.count) {
+                } write: {
                     try stored.withUnsafeBytes { try dataset.writeChunk($0, at: origin) }
                 }
             }
@@ -108,13 +109,14 @@ struct StepAdoption {
 
     /// Copies the texts of the ids that occur in the copied steps, in their order.
     private func copyVocabulary() throws {
+        let isEnded = try source.recordedContentHash() != nil && steps == source.committedSteps
         var occurring = Set(try source.tokenState(afterSteps: steps).ids)
-        for key in [DatasetKey<Int32>.tokenID, .predictedID, .topID] where source.contains(key) {
+        for key in [DatasetKey<Int32>.tokenID, .predictedID, .topID] where !isEnded && source.contains(key) {
             var cursor = try source.blocks(of: key, [.step: 0..<steps], byteBudget: byteBudget)
             while let block = try cursor.next() { occurring.formUnion(block.values) }
         }
         let ids = try source.read(DatasetKey<Int32>.vocabID).values
         let texts = try source.text("vocab_text")
-        try writer.addVocabulary(zip(ids, texts).filter { occurring.contains($0.0) }.map { ($0, $1) })
+        try writer.addVocabulary(zip(ids, texts).filter { isEnded || occurring.contains($0.0) }.map { ($0, $1) })
     }
 }

@@ -41,14 +41,14 @@ public enum TraceCopy {
     ///
     /// The content hash stays where the values do: for everything but what is dropped or rounded.
     ///
-    /// - Throws: ``TraceError/unfinished(path:)`` for a trace whose run did not end and was not recovered;
+    /// - Throws: ``TraceError/notEnded(path:)`` for a trace whose run did not end and was not recovered;
     ///   ``TraceError`` and ``HDF5Error`` otherwise.
     public static func repack(
         _ source: String, to path: String, options: RepackOptions, overwrite: Bool = false
     ) throws {
         try options.validate()
         let trace = try Trace(path: source)
-        guard try trace.recordedContentHash() != nil else { throw TraceError.unfinished(path: source) }
+        guard try trace.recordedContentHash() != nil else { throw TraceError.notEnded(path: source) }
         try copy(
             trace, steps: trace.committedSteps, to: path, dropping: options.dropping, options: options,
             history: options.note + note(of: options.dropping), isComplete: trace.isComplete, overwrite: overwrite)

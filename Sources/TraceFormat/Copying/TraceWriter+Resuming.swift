@@ -75,33 +75,34 @@ extension TraceWriter {
         func refuse(_ reason: String) -> TraceError { .cannotResume(path: trace.path, reason: reason) }
         guard try trace.file.textAttribute("schema_sha256") == SHA256Hash.hexadecimal(of: SchemaDocument.current.json())
         else { throw refuse("it was written by another schema") }
-        var now = provenance
-        // A number of threads changes no bit.
-        now.createdAt = trace.provenance.createdAt
-        now.commandLine = trace.provenance.commandLine
-        now.threads = trace.provenance.threads
-        now.producer = trace.provenance.producer
-        let mirrors = zip(Mirror(reflecting: trace.provenance).children, Mirror(reflecting: now).children)
-        for (old, new) in mirrors where "\(old.value)" != "\(new.value)" {
-            throw refuse(
-                "\(old.label ?? "?") is another than the first run's: \(Self.short(new.value)), not \(Self.short(old.value))"
-            )
-        }
-        let shapes = zip(Mirror(reflecting: trace.planned).children, Mirror(reflecting: plan).children)
-        for (old, new) in shapes where old.label != "signals" && "\(old.value)" != "\(new.value)" {
-            throw refuse(
-                "\(old.label ?? "?") is another than the first run's: \(Self.short(new.value)), not \(Self.short(old.value))"
-            )
+        // A number of threads changes no bit; time, command line and version are the first run's.
+        let ignored: Set = ["threads", "producer", "command_line", "created_at"]
+        let old = trace.provenance
+        var pairs = [("seed", String(old.seed), String(provenance.seed))]
+        pairs += zip(old.textAttributes, provenance.textAttributes).map { ($0.0, $0.1, $1.1) }
+        pairs += zip(old.numberAttributes, provenance.numberAttributes).map { ($0.0, String($0.1), String($1.1)) }
+        // The rest of what was planned; a structure's own fields, so that none can be forgotten.
+        pairs += zip(Mirror(reflecting: trace.planned).children, Mirror(reflecting: plan).children)
+            .filter { $0.0.label != "signals" }.map { ($0.label ?? "", "\($0.value)", "\($1.value)") }
+        for (name, first, now) in pairs where !ignored.contains(name) && first != now {
+            let (first, now) = excerpts(first, now)
+            throw refuse("\(name) is \(now), but \(first) in the first run")
         }
         guard trace.planned.signals == plan.signals else {
             let names = [plan.signals, trace.planned.signals].map { $0.map(\.rawValue).sorted().joined(separator: ",") }
-            throw refuse("signals are \(names[0]), not \(names[1]) as in the first run")
+            throw refuse("signals is \(names[0]), but \(names[1]) in the first run")
         }
     }
 
-    private static func short(_ value: Any) -> String {
-        let text = "\(value)".replacing("\n", with: " ")
-        return text.count > 60 ? text.prefix(60) + "..." : text
+    /// Two texts from shortly before where they part, short enough for a line.
+    private static func excerpts(_ a: String, _ b: String) -> (String, String) {
+        let common = zip(a, b).prefix { $0 == $1 }.count
+        let start = max(0, common - 24)
+        func excerpt(_ text: String) -> String {
+            let part = text.dropFirst(start).prefix(60).map { $0.isNewline ? " " : $0 }
+            return (start > 0 ? "..." : "") + String(part) + (text.count > start + 60 ? "..." : "")
+        }
+        return (excerpt(a), excerpt(b))
     }
 }
 

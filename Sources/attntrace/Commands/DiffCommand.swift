@@ -56,7 +56,7 @@ struct DiffCommand: ParsableCommand, ReadsTraces {
         for values in diff.values {
             let place = zip(values.first.dimensions, values.first.labels).map { "\($0.rawValue) \($1)" }
             let largest = values.largest.isNaN ? "" : ", at most by \(NumberText.brief(values.largest))"
-            let pair = [values.firstValues.0, values.firstValues.1].map { VisibleText.escaped(String($0.prefix(60))) }
+            let pair = values.firstValues.map { VisibleText.escaped(String($0.prefix(60))) }
             lines.append(
                 "/\(values.path): first at \(place.joined(separator: ", ")): \(pair[0]) | \(pair[1]); "
                     + "\(values.differing) of \(values.compared) differ\(largest)")
@@ -107,7 +107,7 @@ struct DiffCommand: ParsableCommand, ReadsTraces {
                                         ($0.rawValue, .integer($1))
                                     })
                             ),
-                            ("first_values", .array([.text(values.firstValues.0), .text(values.firstValues.1)])),
+                            ("first_values", .array(values.firstValues.map(JSONValue.text))),
                         ])
                     })
             ),

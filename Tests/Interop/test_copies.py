@@ -1,0 +1,254 @@
+"""recover, repack, diff and capture --resume, as a person uses them, judged by h5py and by content hashes."""
+
+import json
+import random
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from support import ATTNTRACE, PROMPT, answer, answer_json, attntrace, capture, read_all, same, text
+
+DIFFUSION = ["--gen-length", "32", "--block-length", "16", "--record", "maps"]
+CAUSAL = ["--model", "tiny-ar", "--max-new-tokens", "24", "--record", "maps"]
+SAMPLED = ["--gen-length", "16", "--cfg-scale", "1.5", "--temperature", "0.7", "--seed", "3", "--record", "maps"]
+RUNS = {"diffusion": DIFFUSION, "causal": CAUSAL, "sampled": SAMPLED}
+
+
+def content(path):
+    return answer_json("info", path, "--json")["content_sha256"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    return {name: capture(folder / f"{name}.h5", *options) for name, options in RUNS.items()}
+
+
+def killed(path, options, after):
+    """Kills a capture once so many steps are committed. Its partial file."""
+    partial = path.with_name(path.name + ".partial")
+    run = subprocess.Popen(
+        [ATTNTRACE, "capture", "--prompt", PROMPT, "--output", str(path), *options], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+    while run.poll() is None:
+        try:
+            with h5py.File(partial, "r", libver="latest", swmr=True) as f:
+                if f["committed_steps"][()] >= after:
+                    break
+        except (OSError, KeyError):
+            time.sleep(0.001)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL, "it was too fast to be killed"
+    return partial
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_the_content_hash_is_that_of_the_values(tmp_path, whole, name):
+    assert re.fullmatch("[0-9a-f]{64}", content(whole[name]))
+    again = capture(tmp_path / "again.h5", *RUNS[name], "--threads", "1")
+    assert content(again) == content(whole[name])
+    # What differs is named; what bears on no value does not make another trace of it.
+    assert answer("diff", again, whole[name]).splitlines() == [
+        '@threads: "1" | "2"', f"same: {41 if name == 'sampled' else 36} datasets"]
+    other = capture(tmp_path / "other.h5", *RUNS[name], "--seed", "11")
+    assert content(other) != content(whole[name])
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_recovered(tmp_path, whole, name):
+    partial = killed(tmp_path / "cut.h5", RUNS[name], after=3)
+    before = partial.read_bytes()
+    said = answer_json("recover", partial, "--output", tmp_path / "saved.h5", "--json")
+    assert partial.read_bytes() == before
+    steps = said["steps"]
+    assert steps >= 3 and said["is_complete"] is False
+    found = read_all(tmp_path / "saved.h5")
+    expected = read_all(whole[name])
+    assert found["committed_steps"] == steps and found["is_complete"] == 0
+    for path in ["token_id", "received", "predicted_id"]:
+        there = expected[path][:steps]
+        assert same(found[path], there[tuple(slice(0, n) for n in found[path].shape)]), path
+    # Nothing of the step that was under way, and everything that a whole trace has.
+    assert found["answer/source_step"].max() < steps and found["unmask_step"].max() < steps
+    assert all(found["token_text"][found["unmask_step"] >= -1] != b"")
+    # The first so many steps of the whole run are the same trace.
+    answer("recover", whole[name], "--steps", steps, "--output", tmp_path / "first.h5")
+    assert content(tmp_path / "first.h5") == said["content_sha256"]
+    with h5py.File(tmp_path / "saved.h5") as f:
+        assert text(f.attrs["history"]) == f"recover: {steps} of {steps} committed steps"
+
+
+def test_nothing_to_recover(tmp_path, whole):
+    missing = attntrace("recover", tmp_path / "none.partial", "--output", tmp_path / "b.h5")
+    assert missing.returncode == 3 and "no such file" in missing.stderr
+    too_many = attntrace("recover", whole["diffusion"], "--steps", "33", "--output", tmp_path / "b.h5")
+    assert too_many.returncode == 2 and "32 committed steps, not 33" in too_many.stderr
+    taken = attntrace("recover", whole["diffusion"], "--output", whole["causal"])
+    assert taken.returncode == 2 and "already exists" in taken.stderr
+    itself = attntrace("recover", whole["diffusion"], "--output", whole["diffusion"], "--force")
+    assert itself.returncode == 2 and "another name" in itself.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_recovering_around_damage(tmp_path, whole):
+    """What is damaged is named; a trace without it, or of the steps before it, is still to be had."""
+    broken = tmp_path / "broken.h5"
+    shutil.copy(whole["diffusion"], broken)
+    with h5py.File(broken) as f:
+        info = f["maps/attention"].id.get_chunk_info_by_coord((20, 1, 2, 0, 0))
+    raw = bytearray(broken.read_bytes())
+    raw[info.byte_offset + 100] ^= 1
+    broken.write_bytes(raw)
+    refused = attntrace("recover", broken, "--output", tmp_path / "a.h5")
+    assert refused.returncode == 1 and "/maps/attention: damaged: the chunk at [20, 1, 2, 0, 0]" in refused.stderr
+    assert [item.name for item in tmp_path.iterdir()] == ["broken.h5"]
+    answer("recover", broken, "--steps", "20", "--output", tmp_path / "before.h5")
+    assert read_all(tmp_path / "before.h5")["maps/attention"].shape[0] == 20
+    answer("recover", broken, "--drop", "maps", "--output", tmp_path / "without.h5")
+    found = read_all(tmp_path / "without.h5")
+    assert "maps/attention" not in found and same(found["received"], read_all(whole["diffusion"])["received"])
+
+
+@pytest.mark.parametrize("name", ["diffusion", "causal"])
+@pytest.mark.parametrize("options", [
+    ["--level", "9"], ["--access", "map"], ["--access", "time"], ["--page-size", "65536"],
+    ["--access", "map", "--level", "12", "--page-size", "4096"],
+], ids=" ".join)
+def test_repacking_keeps_values(tmp_path, whole, name, options):
+    packed = tmp_path / "packed.h5"
+    said = answer_json("repack", whole[name], "--output", packed, *options, "--json")
+    assert said["is_content_unchanged"] is True and content(packed) == content(whole[name])
+    assert answer("diff", whole[name], packed).startswith("same")
+    a, b = read_all(whole[name]), read_all(packed)
+    assert a.keys() == b.keys()
+    for path in a:
+        assert same(a[path], b[path]), path
+    with h5py.File(packed) as f:
+        if "map" in options:
+            keys = len(f["key"])
+            assert f["maps/attention"].chunks == (1, 1, 1, keys, keys)
+        if "--page-size" in options:
+            assert f.id.get_create_plist().get_file_space_strategy()[0] == h5py.h5f.FSPACE_STRATEGY_PAGE
+
+
+def test_repacking_smaller(tmp_path, whole):
+    source = whole["diffusion"]
+    sizes = {}
+    for bits in [None, 7, 3]:
+        packed = tmp_path / f"{bits}.h5"
+        answer("repack", source, "--output", packed, *(["--keep-bits", bits] if bits else ["--level", 9]))
+        sizes[bits] = packed.stat().st_size
+        if bits:
+            exact, rounded = read_all(source)["maps/attention"], read_all(packed)["maps/attention"]
+            error = np.abs(exact.astype("f8") - rounded)
+            assert np.all(error <= np.maximum(exact * 2.0 ** -(bits + 1), 2.0 ** -24 * 2 ** (9 - bits)))
+            with h5py.File(packed) as f:
+                assert f["maps/attention"].attrs["kept_mantissa_bits"] == bits
+                assert f"keep-bits {bits}" in text(f.attrs["history"])
+            assert content(packed) != content(source)
+            different = attntrace("diff", source, packed)
+            assert different.returncode == 1 and different.stdout.startswith("/maps/attention: first at map_step 0")
+            assert answer("diff", source, packed, "--tolerance", "0.1").startswith("same")
+    assert sizes[3] < sizes[7] < sizes[None] < source.stat().st_size
+    dropped = tmp_path / "dropped.h5"
+    answer("repack", source, "--drop", "maps,rows", "--output", dropped)
+    hashes = [{d["path"]: d["sha256"] for d in answer_json("info", p, "--json")["datasets"]} for p in (source, dropped)]
+    assert set(hashes[0]) - set(hashes[1]) == {"maps/attention", "entropy", "logsumexp", "max_weight"}
+    assert all(hashes[0][path] == hashes[1][path] for path in hashes[1] if not path.startswith("content/"))
+
+
+@pytest.mark.parametrize("options, message", [
+    (["--level", "13"], "1 to 12"), (["--keep-bits", "0"], "1 to 9"), (["--page-size", "5000"], "power of two"),
+    (["--drop", "nonsense"], "nonsense"), (["--access", "x"], "access"),
+])
+def test_repack_refuses(tmp_path, whole, options, message):
+    said = attntrace("repack", whole["diffusion"], "--output", tmp_path / "a.h5", *options)
+    assert said.returncode == 2 and message in said.stderr and said.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unfinished_trace_is_recovered_first(tmp_path):
+    partial = killed(tmp_path / "cut.h5", DIFFUSION, after=2)
+    said = attntrace("repack", partial, "--output", tmp_path / "a.h5")
+    assert said.returncode == 1 and "recover it first" in said.stderr
+
+
+def test_diff_names_the_first_place(tmp_path, whole):
+    changed = tmp_path / "changed.h5"
+    shutil.copy(whole["diffusion"], changed)
+    with h5py.File(changed, "r+", libver=("v110", "v110")) as f:
+        f["received"][7, 3, 2, 1, 5] += 0.5
+        f["received"][9, 0, 0, 0, 0] += 0.25
+    said = attntrace("diff", whole["diffusion"], changed, "--json")
+    assert said.returncode == 1 and said.stderr == ""
+    found = json.loads(said.stdout)
+    assert found["is_same"] is False and [entry["path"] for entry in found["values"]] == ["received"]
+    entry = found["values"][0]
+    assert entry["first"] == {"step": 7, "layer": 3, "head": 2, "query_class": 1, "key": 5}
+    assert entry["differing"] == 2 and entry["largest"] == pytest.approx(0.5, abs=1e-5)
+    line = attntrace("diff", whole["diffusion"], changed).stdout.splitlines()[0]
+    assert line.startswith("/received: first at step 7, layer 3, head 2, query_class 1, key 5: ")
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_resumed_runs_give_the_same_content(tmp_path, whole, name):
+    """Killed again and again, at moments that the run does not choose, and taken up each time."""
+    draw = random.Random(name)
+    path = tmp_path / "out.h5"
+    command = ["capture", "--prompt", PROMPT, "--output", path, *RUNS[name], "--resume"]
+    began = time.monotonic()
+    capture(tmp_path / "timed.h5", *RUNS[name])
+    length = time.monotonic() - began
+    kills = 0
+    for _ in range(6):
+        run = subprocess.Popen([ATTNTRACE, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(draw.uniform(0.3, 1) * length)
+        run.kill()
+        kills += run.wait() == -signal.SIGKILL
+        if path.exists():
+            break
+    assert kills >= 1
+    if not path.exists():
+        assert attntrace(*command).returncode == 0
+    assert content(path) == content(whole[name])
+    assert {item.name for item in tmp_path.iterdir()} == {"out.h5", "timed.h5"}
+    a, b = read_all(path), read_all(whole[name])
+    assert all(same(a[key], b[key]) for key in b)
+
+
+@pytest.mark.parametrize("change, message", [
+    (["--seed", "9"], "seed"), (["--layers", "0,1"], "layers"), (["--record", "received"], "signals"),
+    (["--temperature", "0.5"], "sampler_parameters"),
+])
+def test_another_run_is_not_resumed(tmp_path, change, message):
+    path = tmp_path / "out.h5"
+    partial = killed(path, DIFFUSION, after=2)
+    before = partial.read_bytes()
+    said = attntrace("capture", "--prompt", PROMPT, "--output", path, *DIFFUSION, *change, "--resume")
+    assert said.returncode == 2 and "cannot be resumed" in said.stderr and message in said.stderr
+    assert partial.read_bytes() == before
+    other = attntrace("capture", "--prompt", "Another prompt", "--output", path, *DIFFUSION, "--resume")
+    assert other.returncode == 2 and partial.read_bytes() == before
+
+
+def test_a_step_that_does_not_repeat_is_refused(tmp_path):
+    path = tmp_path / "out.h5"
+    partial = killed(path, DIFFUSION, after=4)
+    # As if another machine had computed it.
+    with h5py.File(partial, "r", libver="latest", swmr=True) as f:
+        step = int(f["committed_steps"][()]) - 1
+        info = f["confidence"].id.get_chunk_info_by_coord((step, 0))
+        values = f["confidence"][step]
+    raw = bytearray(partial.read_bytes())
+    place = int(np.flatnonzero(~np.isnan(values))[0])
+    raw[info.byte_offset + 4 * place] ^= 1
+    partial.write_bytes(raw)
+    said = attntrace("capture", "--prompt", PROMPT, "--output", path, *DIFFUSION, "--resume")
+    assert said.returncode == 1 and f"step {step}, run again, does not give" in said.stderr
+    assert partial.exists() and not path.exists()
