@@ -20,7 +20,7 @@ struct ChunkCodec: Sendable {
     /// No chunk of this size is ever stored in more bytes: deflate's stored blocks add 5 bytes to each 65,535.
     var storedLimit: Int { byteCount + byteCount / 1024 + 1024 }
 
-    /// Bytes of chunks that are also tried with general matching: it takes longer, and larger ones rarely gain.
+    /// Bytes of chunks that general matching makes smaller: a code for each plane would take too much of them.
     private static let smallChunks = 512...8192
 
     private var planeBytes: Int { byteCount / elementSize }
@@ -47,17 +47,14 @@ struct ChunkCodec: Sendable {
         // Deflate, window of 32 KiB, fastest.
         target[0] = 0x78
         target[1] = 0x01
-        var count = ccodec_deflate_planes(workspace.tables, plane, planeBytes, elementSize, start + 2)
+        var end = 2
         if Self.smallChunks.contains(byteCount) {
-            // A code for each plane takes its room; here one for all, and general matching, may be smaller.
-            let other = workspace.values(room: count)
-            let least = libdeflate_deflate_compress(workspace.compressor, plane, byteCount, other.baseAddress, count)
-            if least > 0, least < count, let from = other.baseAddress {
-                (start + 2).copyMemory(from: from, byteCount: least)
-                count = least
-            }
+            // Within what the planes would take as they are; 0 where it does not fit.
+            end += libdeflate_deflate_compress(workspace.compressor, plane, byteCount, start + 2, byteCount)
         }
-        var end = 2 + count
+        if end == 2 {
+            end += ccodec_deflate_planes(workspace.tables, plane, planeBytes, elementSize, start + 2)
+        }
         let sum = libdeflate_adler32(1, plane, byteCount)
         target.storeBytes(of: sum.bigEndian, toByteOffset: end, as: UInt32.self)
         end += 4

@@ -25,7 +25,7 @@ final class ChunkWorkspace {
             ccodec_work_destroy(tables)
             throw TraceError.misuse("no memory for a decompressor")
         }
-        guard let compressor = libdeflate_alloc_compressor(1) else {
+        guard let compressor = libdeflate_alloc_compressor(5) else {
             ccodec_work_destroy(tables)
             libdeflate_free_decompressor(decompressor)
             throw TraceError.misuse("no memory for a compressor")
