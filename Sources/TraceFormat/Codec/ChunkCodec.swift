@@ -20,6 +20,9 @@ struct ChunkCodec: Sendable {
     /// No chunk of this size is ever stored in more bytes: deflate's stored blocks add 5 bytes to each 65,535.
     var storedLimit: Int { byteCount + byteCount / 1024 + 1024 }
 
+    /// Bytes of chunks that general matching makes smaller: a code for each plane would take too much of them.
+    private static let smallChunks = 512...8192
+
     private var planeBytes: Int { byteCount / elementSize }
 
     // MARK: Encoding
@@ -44,7 +47,14 @@ struct ChunkCodec: Sendable {
         // Deflate, window of 32 KiB, fastest.
         target[0] = 0x78
         target[1] = 0x01
-        var end = 2 + ccodec_deflate_planes(workspace.tables, plane, planeBytes, elementSize, start + 2)
+        var end = 2
+        if Self.smallChunks.contains(byteCount) {
+            // Within what the planes would take as they are; 0 where it does not fit.
+            end += libdeflate_deflate_compress(workspace.compressor, plane, byteCount, start + 2, byteCount)
+        }
+        if end == 2 {
+            end += ccodec_deflate_planes(workspace.tables, plane, planeBytes, elementSize, start + 2)
+        }
         let sum = libdeflate_adler32(1, plane, byteCount)
         target.storeBytes(of: sum.bigEndian, toByteOffset: end, as: UInt32.self)
         end += 4

@@ -17,6 +17,7 @@ final class ChunkWorkspace {
 
     let tables: OpaquePointer
     let decompressor: OpaquePointer
+    let compressor: OpaquePointer
 
     init() throws {
         guard let tables = ccodec_work_create() else { throw TraceError.misuse("no memory for a chunk's tables") }
@@ -24,13 +25,20 @@ final class ChunkWorkspace {
             ccodec_work_destroy(tables)
             throw TraceError.misuse("no memory for a decompressor")
         }
+        guard let compressor = libdeflate_alloc_compressor(5) else {
+            ccodec_work_destroy(tables)
+            libdeflate_free_decompressor(decompressor)
+            throw TraceError.misuse("no memory for a compressor")
+        }
         self.tables = tables
         self.decompressor = decompressor
+        self.compressor = compressor
     }
 
     deinit {
         ccodec_work_destroy(tables)
         libdeflate_free_decompressor(decompressor)
+        libdeflate_free_compressor(compressor)
         for buffer in [stored, planes, values, floats] { buffer.deallocate() }
     }
 
