@@ -11,6 +11,7 @@ struct AttntraceCommand: ParsableCommand {
             Examples:
               attntrace capture --prompt "In the beginning" --output a.h5
               attntrace info a.h5
+              attntrace verify --deep a.h5
               attntrace trajectories a.h5 --plot
 
             Exit codes: 0 done; 1 the data is bad, or the answer is no; 2 wrong usage; 3 the system refused.
@@ -18,7 +19,7 @@ struct AttntraceCommand: ParsableCommand {
         version: attntraceVersion,
         subcommands: [
             CaptureCommand.self, TokenizeCommand.self, InfoCommand.self, SinksCommand.self, TrajectoriesCommand.self,
-            CompareCommand.self, DiffCommand.self, RecoverCommand.self, RepackCommand.self,
+            CompareCommand.self, VerifyCommand.self, DiffCommand.self, RecoverCommand.self, RepackCommand.self,
         ])
 
     static func main() {

@@ -36,27 +36,34 @@ public struct ContentTable: Sendable, Equatable {
         return ContentTable(leaves)
     }
 
-    /// Every dataset that the hash covers: all but the table itself.
-    private static var hashedPaths: [String] {
-        let plain = (Schema.coordinates + Schema.datasets).map(\.path).filter {
-            !$0.hasPrefix("content/") && $0 != Dimension.leaf.rawValue
-        }
-        return plain + Schema.guidedPaths.sorted().map { Schema.unconditional + $0 }
+    /// Every dataset that the hash covers: all of the schema's with axes, but the table itself.
+    static var hashedPaths: [String] {
+        let plain = (Schema.coordinates + Schema.datasets).map(\.path)
+        return (plain + Schema.guidedPaths.sorted().map { Schema.unconditional + $0 }).filter(isHashed)
+    }
+
+    /// Whether the hash covers a dataset.
+    static func isHashed(_ path: String) -> Bool {
+        !path.hasPrefix("content/") && path != Dimension.leaf.rawValue
     }
 
     /// The leaf of the attributes that bear on what the values mean: `name=bytes:value` a line, in order of name.
-    private static func attributes(of file: HDF5File) throws -> ContentLeaf {
-        var text = ""
+    static func attributes(of file: HDF5File) throws -> ContentLeaf {
+        let hash = SHA256Hash()
+        // Every name is ASCII, so that this order is the order of bytes.
         for attribute in Schema.attributes.filter(\.hashed).sorted(by: { $0.name < $1.name }) {
-            let value: String? =
+            let value: [UInt8]? =
                 switch attribute.type {
-                case "utf8": try file.textAttribute(attribute.name)
-                case "uint64": try file.numberAttribute(attribute.name, as: UInt64.self).map { String($0) }
-                default: try file.numberAttribute(attribute.name, as: Int32.self).map { String($0) }
+                case "utf8": try file.textAttributeBytes(attribute.name)
+                case "uint64": try file.numberAttribute(attribute.name, as: UInt64.self).map { Array(String($0).utf8) }
+                default: try file.numberAttribute(attribute.name, as: Int32.self).map { Array(String($0).utf8) }
                 }
             guard let value else { continue }
-            text += "\(attribute.name)=\(value.utf8.count):\(value)\n"
+            hash.update("\(attribute.name)=\(value.count):")
+            value.withUnsafeBytes { hash.update($0) }
+            hash.update("\n")
         }
-        return ContentLeaf(path: ContentLeaf.attributes, index: -1, sha256: SHA256Hash.hexadecimal(of: text))
+        return ContentLeaf(
+            path: ContentLeaf.attributes, index: -1, sha256: SHA256Hash.hexadecimal(hash.finish()))
     }
 }

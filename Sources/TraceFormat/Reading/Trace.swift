@@ -66,7 +66,7 @@ public final class Trace: Sendable {
         }
     }
 
-    private static func open(_ path: String) throws -> HDF5File {
+    static func open(_ path: String) throws -> HDF5File {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
             let partial = path + ".partial"

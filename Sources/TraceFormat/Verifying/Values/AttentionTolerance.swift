@@ -1,0 +1,88 @@
+import Foundation
+
+/// How far numbers derived from a map may be from those measured beside it.
+///
+/// A weight w of a map with m bits of mantissa is off by at most r w, r = 2^-(m + 1), or, where it is subnormal, by
+/// a = 2^-(m + 15). Sums over T keys or rows inherit r of the sum and a T.
+struct AttentionTolerance: Sendable {
+    /// r.
+    let relative: Float
+    /// a.
+    let absolute: Float
+
+    /// For the mantissa that repacking may have kept; 10 bits where a map is as it was recorded.
+    init(mantissaBits: Int = 10) {
+        let bits = min(10, max(0, mantissaBits))
+        relative = exp2(-Float(bits + 1))
+        absolute = exp2(-Float(bits + 15))
+    }
+
+    /// For the maps of a pass.
+    init(of path: String, in file: HDF5File) {
+        let bits = (try? file.attribute("kept_mantissa_bits", of: path))?.integer
+        self.init(mantissaBits: bits.map { Int(clamping: $0) } ?? 10)
+    }
+
+    /// Of a row's sum from 1.
+    func rowSum(keys: Int) -> Float { relative + absolute * Float(keys) + 1e-5 }
+    /// Of a sum of weights.
+    func sum(_ sum: Float, terms: Int) -> Float { (relative + 1e-6) * sum + 3e-8 / 0x1p-25 * absolute * Float(terms) }
+    /// Of a largest weight.
+    func weight(_ weight: Float) -> Float { relative * weight + absolute + 1e-6 }
+    /// Of a row's entropy: r of the sum of w |ln w + 1|, and what tiny weights lose, at most 64 a each.
+    func entropy(_ entropy: Float, keys: Int) -> Float { relative * (entropy + 1) + 64 * absolute * Float(keys) }
+    /// Of a row's mean distance.
+    func distance(_ distance: Float, keys: Int) -> Float {
+        relative * distance + absolute * Float(keys) * Float(keys) + 1e-5 * (1 + distance)
+    }
+}
+
+/// Sums and extremes of rows of single-precision numbers, sixteen at a time.
+enum RowArithmetic {
+    typealias Lanes = SIMD16<Float>
+
+    @inline(__always)
+    private static func lanes(_ row: UnsafePointer<Float>, _ place: Int) -> Lanes {
+        UnsafeRawPointer(row + place).loadUnaligned(as: Lanes.self)
+    }
+
+    /// Sum and largest of a row.
+    static func sumAndMax(_ row: UnsafePointer<Float>, _ count: Int) -> (sum: Float, max: Float) {
+        var sums = Lanes.zero
+        var peaks = Lanes.zero
+        var place = 0
+        while place + 16 <= count {
+            let values = lanes(row, place)
+            sums += values
+            peaks = pointwiseMax(peaks, values)
+            place += 16
+        }
+        var (sum, peak) = (sums.sum(), peaks.max())
+        while place < count {
+            sum += row[place]
+            peak = max(peak, row[place])
+            place += 1
+        }
+        return (sum, peak)
+    }
+
+    /// Adds a row to another.
+    static func add(_ row: UnsafePointer<Float>, to target: UnsafeMutablePointer<Float>, _ count: Int) {
+        var place = 0
+        while place + 16 <= count {
+            let sum = lanes(row, place) + lanes(UnsafePointer(target), place)
+            UnsafeMutableRawPointer(target + place).storeBytes(of: sum, as: Lanes.self)
+            place += 16
+        }
+        while place < count {
+            target[place] += row[place]
+            place += 1
+        }
+    }
+
+    /// -w ln w for each float16 from 0 to 1, by its bits.
+    static let entropyTerms: [Float] = (0...0x3c00).map { bits in
+        let weight = Double(Float16(bitPattern: UInt16(bits)))
+        return weight > 0 ? Float(-weight * log(weight)) : 0
+    }
+}
