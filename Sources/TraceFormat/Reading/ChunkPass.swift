@@ -45,7 +45,7 @@ public struct ChunkPass: Sendable {
     public var unitCount: Int { grid.shape[..<unitAxes].reduce(1, *) * (chunksPerUnit > 0 ? 1 : 0) }
 
     /// Units that are worked on before any of them is handed over, and at least this many chunks.
-    private static let batch = 128
+    private static let batch = 256
 
     /// Walks all units.
     ///
