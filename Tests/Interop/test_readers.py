@@ -73,6 +73,10 @@ def load(path):
 
 def is_same_text_or_number(found, expected):
     expected = text(expected)
+    if isinstance(expected, str):
+        # A scalar: as bytes in an array, or as text, by the reader.
+        found = np.asarray(found).item()
+        return (found.decode() if isinstance(found, bytes) else found) == expected
     if getattr(expected, "dtype", None) == object:
         found = np.array([item.decode() if isinstance(item, bytes) else str(item) for item in found], dtype=object)
         return list(found) == list(expected)

@@ -1,5 +1,6 @@
 """Every dataset and attribute of every trace is as schemas/attention-trace-0.9.json says, and nothing else is there."""
 
+import hashlib
 import json
 
 import h5py
@@ -12,6 +13,7 @@ SCHEMA = json.loads((REPO / "schemas/attention-trace-0.9.json").read_text())
 DATASETS = {entry["path"]: entry for entry in SCHEMA["datasets"]}
 SCALARS = {entry["path"]: entry for entry in SCHEMA["scalars"]}
 DIMENSIONS = {entry["name"]: entry for entry in SCHEMA["dimensions"]}
+SCHEMA_BYTES = (REPO / "schemas/attention-trace-0.9.json").stat().st_size
 NUMBERS = {"float16": "<f2", "float32": "<f4", "int32": "<i4", "uint8": "|u1"}
 
 
@@ -42,7 +44,7 @@ def test_types_and_words(any_trace):
             dataset = f[path]
             if entry["type"] == "utf8":
                 kind = h5py.check_string_dtype(dataset.dtype)
-                assert kind.encoding == "utf-8" and kind.length == f.attrs["text_width"], path
+                assert kind.encoding == "utf-8" and kind.length == entry.get("text_width", f.attrs["text_width"]), path
             else:
                 assert dataset.dtype == np.dtype(NUMBERS[entry["type"]]), path
                 assert text(dataset.attrs["units"]) == entry["unit"], path
@@ -53,7 +55,11 @@ def test_types_and_words(any_trace):
                 # Integers have codes of their own; netCDF4 1.7.5 crashes on closing a float16 one with a fill value.
                 assert "_FillValue" not in dataset.attrs, path
         for path, entry in SCALARS.items():
-            assert f[path].shape == () and f[path].dtype == np.dtype("<i4"), path
+            assert f[path].shape == (), path
+            if entry["type"] == "utf8":
+                assert h5py.check_string_dtype(f[path].dtype).length == entry.get("text_width", SCHEMA_BYTES), path
+            else:
+                assert f[path].dtype == np.dtype("<i4"), path
             assert text(f[path].attrs["long_name"]) == entry["meaning"], path
 
 
@@ -108,8 +114,9 @@ def test_position_labels(any_trace):
 
 def test_root_attributes(any_trace):
     with h5py.File(any_trace, "r") as f:
-        assert set(f.attrs) == {entry["name"] for entry in SCHEMA["attributes"]}
-        for entry in SCHEMA["attributes"]:
+        required = {entry["name"] for entry in SCHEMA["attributes"] if entry["required"]}
+        assert set(f.attrs) == required and required < {entry["name"] for entry in SCHEMA["attributes"]}
+        for entry in [entry for entry in SCHEMA["attributes"] if entry["required"]]:
             stored = f.attrs.get_id(entry["name"])
             assert stored.shape == (), entry["name"]
             if entry["type"] == "utf8":
@@ -122,6 +129,13 @@ def test_root_attributes(any_trace):
         parameters = json.loads(text(f.attrs["sampler_parameters"]))
         assert parameters["seed"] == f.attrs["seed"]
         assert json.loads(text(f.attrs["model_configuration"]))["vocab_size"] > 0
+
+
+def test_the_schema_travels_along(any_trace):
+    schema = (REPO / "schemas/attention-trace-0.9.json").read_bytes()
+    with h5py.File(any_trace, "r") as f:
+        assert f["schema_text"][()] == schema
+        assert text(f.attrs["schema_sha256"]) == hashlib.sha256(schema).hexdigest()
 
 
 def test_no_float16_in_the_root(any_trace):
