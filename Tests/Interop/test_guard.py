@@ -12,9 +12,13 @@ import pexpect
 import pytest
 
 from faults import build
+from fuzzing.mutation import Original
+from fuzzing.structure import messages
 from support import ATTNTRACE, answer, attntrace
 
 COMMANDS = ["info", "sinks", "trajectories", "compare"]
+# A message of an object header, and a class of it.
+LAYOUT, CHUNKED = 8, 2
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +76,26 @@ def test_a_crash_is_an_answer(diffusion, fault, command, name, number):
     check_refusal(
         attntrace(command, diffusion, env=fault(name)), diffusion, "damaged: libhdf5 crashed on it",
         f"(signal {int(number)})")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_that_does_crash(diffusion, tmp_path, command):
+    """Chunks of length 0, with every checksum right: libhdf5 1.10.8 divides by it."""
+    data = bytearray(diffusion.read_bytes())
+    original = Original(bytes(data))
+    edited = 0
+    for header in original.headers:
+        for place, prefix, size in messages(data, header):
+            body = place + prefix
+            if data[place] == LAYOUT and data[body] == 4 and data[body + 1] == CHUNKED:
+                width = data[body + 4]
+                data[body + 5 : body + 5 + width] = bytes(width)
+                header.seal(data)
+                edited += 1
+    assert edited > 10
+    path = tmp_path / "crashing.h5"
+    path.write_bytes(data)
+    check_refusal(attntrace(command, path), path, "damaged: libhdf5 crashed on it", f"(signal {int(signal.SIGFPE)})")
 
 
 def test_of_several_traces_all_are_named(diffusion, causal, fault):
