@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -126,6 +127,15 @@ def test_a_time_that_is_none(diffusion, seconds):
 def test_all_of_the_memory(diffusion, fault, name):
     """Its own limit, or a system that is short of memory and kills."""
     check_refusal(attntrace("info", diffusion, env=fault(name)), diffusion, "more than 1.0 GB of memory")
+
+
+def test_a_limit_from_outside(diffusion, fault):
+    """Analysis takes what the machine has, or what it is given."""
+    limit = 200_000_000
+    done = attntrace(
+        "sinks", diffusion, env=fault("memory"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)))
+    check_refusal(done, diffusion, "more than 200.0 MB of memory")
 
 
 def test_no_core_is_left(diffusion, fault, tmp_path):

@@ -19,12 +19,14 @@ enum ReadingGuard {
     private static let traps = [SIGILL, SIGTRAP]
     /// Tells a child whose it is: the parent's process number.
     private static let marker = "ATTNTRACE_GUARDED_BY"
+    /// What the program itself takes of its memory, mostly its libraries.
+    private static let ownMemory = 64_000_000
     private static let timeoutVariable = "ATTNTRACE_READ_TIMEOUT"
 
     /// Returns in the child only, within its limits.
     static func begin(for command: any ReadsTraces) throws {
         let timeout = try timeout()
-        let limit = type(of: command).memoryLimit
+        let limit = min(type(of: command).memoryLimit, inheritedLimit())
         if let parent = getenv(marker).map({ String(cString: $0) }) {
             unsetenv(marker)
             return enterChild(of: parent, timeout: timeout, limit: limit)
@@ -46,6 +48,13 @@ enum ReadingGuard {
         return seconds
     }
 
+    /// What whoever started the program lets it have (`ulimit -d`).
+    private static func inheritedLimit() -> Int {
+        var limits = rlimit()
+        let resource = __rlimit_resource_t(bitPattern: RLIMIT_DATA.rawValue)
+        return getrlimit(resource, &limits) == 0 ? Int(clamping: limits.rlim_cur) : .max
+    }
+
     // MARK: The child
 
     private static func enterChild(of parent: String, timeout: Double, limit: Int) {
@@ -54,7 +63,7 @@ enum ReadingGuard {
         if String(getppid()) != parent { _exit(hung) }
         // A crash is an answer here, and leaves no core.
         lower(RLIMIT_CORE, to: 0)
-        lower(RLIMIT_DATA, to: limit)
+        lower(RLIMIT_DATA, to: limit - ownMemory)
         if timeout > 0 { watch(timeout) }
     }
 
@@ -62,7 +71,7 @@ enum ReadingGuard {
         let resource = __rlimit_resource_t(bitPattern: name.rawValue)
         var limits = rlimit()
         guard getrlimit(resource, &limits) == 0 else { return }
-        limits.rlim_cur = min(limits.rlim_cur, rlim_t(clamping: value))
+        limits.rlim_cur = min(limits.rlim_cur, rlim_t(clamping: max(0, value)))
         setrlimit(resource, &limits)
     }
 

@@ -149,6 +149,8 @@ def complaint(name, code, size, said, seconds, peak, left):
 
 def fuzz(raw, seeds, folder, keep):
     """Mutates and runs; what was seen. Keeps failing files in `keep`, and some that the guard answered for."""
+    # Analysis may take what the machine has, unless it is given less; no honest trace of this size needs more.
+    resource.setrlimit(resource.RLIMIT_DATA, (BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     bases = [Original(data) for data in raw]
     runner, tally, chosen = Runner(folder), Tally(), commands()
     path = folder / "mutated.h5"
