@@ -57,7 +57,7 @@ crash: setup-test
 
 fuzz: setup-test
 	$(BUILD) --product attntrace
-	ATTNTRACE=$(BINARY) $(PYTHON) Tests/Interop/fuzzing $(FILES)
+	cd Tests/Interop && ATTNTRACE=$(BINARY) $(CURDIR)/$(PYTHON) -m fuzzing $(FILES)
 
 parity:
 	@scripts/setup.sh peers

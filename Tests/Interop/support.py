@@ -88,7 +88,7 @@ def same(a, b):
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
-def _loaded_library():
+def loaded_library():
     """libhdf5 as h5py brings it, for what h5py does not offer."""
     paths = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
     [path] = [path for path in paths if Path(path).name.startswith("libhdf5") and "_hl" not in path]
@@ -105,7 +105,7 @@ def open_running(path):
     """
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_libver_bounds(h5py.h5f.LIBVER_LATEST, h5py.h5f.LIBVER_LATEST)
-    assert _loaded_library().H5Pset_metadata_read_attempts(access.id, 20) >= 0
+    assert loaded_library().H5Pset_metadata_read_attempts(access.id, 20) >= 0
     flags = h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ
     return h5py.File(h5py.h5f.open(os.fsencode(path), flags, fapl=access))
 

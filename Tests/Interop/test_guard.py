@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import resource
 import shlex
 import signal
 import subprocess
@@ -12,9 +13,13 @@ import pexpect
 import pytest
 
 from faults import build
+from fuzzing.mutation import Original
+from fuzzing.structure import messages
 from support import ATTNTRACE, answer, attntrace
 
 COMMANDS = ["info", "sinks", "trajectories", "compare"]
+# A message of an object header, and a class of it.
+LAYOUT, CHUNKED = 8, 2
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +79,26 @@ def test_a_crash_is_an_answer(diffusion, fault, command, name, number):
         f"(signal {int(number)})")
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_that_does_crash(diffusion, tmp_path, command):
+    """Chunks of length 0, with every checksum right: libhdf5 1.10.8 divides by it."""
+    data = bytearray(diffusion.read_bytes())
+    original = Original(bytes(data))
+    edited = 0
+    for header in original.headers:
+        for place, prefix, size in messages(data, header):
+            body = place + prefix
+            if data[place] == LAYOUT and data[body] == 4 and data[body + 1] == CHUNKED:
+                width = data[body + 4]
+                data[body + 5 : body + 5 + width] = bytes(width)
+                header.seal(data)
+                edited += 1
+    assert edited > 10
+    path = tmp_path / "crashing.h5"
+    path.write_bytes(data)
+    check_refusal(attntrace(command, path), path, "damaged: libhdf5 crashed on it", f"(signal {int(signal.SIGFPE)})")
+
+
 def test_of_several_traces_all_are_named(diffusion, causal, fault):
     check_refusal(
         attntrace("compare", diffusion, causal, env=fault("crash")), f"{diffusion} or {causal}", "damaged")
@@ -102,6 +127,15 @@ def test_a_time_that_is_none(diffusion, seconds):
 def test_all_of_the_memory(diffusion, fault, name):
     """Its own limit, or a system that is short of memory and kills."""
     check_refusal(attntrace("info", diffusion, env=fault(name)), diffusion, "more than 1.0 GB of memory")
+
+
+def test_a_limit_from_outside(diffusion, fault):
+    """Analysis takes what the machine has, or what it is given."""
+    limit = 200_000_000
+    done = attntrace(
+        "sinks", diffusion, env=fault("memory"),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)))
+    check_refusal(done, diffusion, "more than 200.0 MB of memory")
 
 
 def test_no_core_is_left(diffusion, fault, tmp_path):

@@ -4,31 +4,39 @@ import TraceFormat
 
 /// Turns what a damaged or hostile file can do to libhdf5 (a crash, an endless loop, all of the memory) into an answer.
 ///
-/// The command goes on in a forked child, and this process waits for it. What the child ends with is passed on, the
+/// The program starts itself once more with the same arguments, and waits. What the child ends with is passed on, the
 /// signals that people send included; only when the child was ended by what it read does the parent speak for it.
 /// Everything that the command inherits (terminal, standard streams, process group) is the child's as well.
+///
+/// A fork alone would be four times as cheap, but Swift's runtime does not survive one: its locks remember the number of
+/// the thread that forked, and threads of the child now and then wait for ever.
 enum ReadingGuard {
     /// What a child ends with that waited too long for libhdf5; no command ends with it by itself.
     private static let hung: Int32 = 124
     /// Signals of a process that went wrong. All others are someone's wish.
-    private static let crashes = [SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGTRAP, SIGFPE, SIGSYS]
+    private static let crashes = [SIGSEGV, SIGBUS, SIGABRT, SIGFPE, SIGSYS]
+    /// Swift's own traps; C has none.
+    private static let traps = [SIGILL, SIGTRAP]
+    /// Tells a child whose it is: the parent's process number.
+    private static let marker = "ATTNTRACE_GUARDED_BY"
+    /// What the program itself takes of its memory, mostly its libraries.
+    private static let ownMemory = 64_000_000
     private static let timeoutVariable = "ATTNTRACE_READ_TIMEOUT"
 
-    /// Returns in the child only. Call it while the process has a single thread: a fork takes along no other.
+    /// Returns in the child only, within its limits.
     static func begin(for command: any ReadsTraces) throws {
         let timeout = try timeout()
-        let limit = type(of: command).memoryLimit
-        // Comes into being before the fork, so that both processes see it.
-        _ = HDF5Activity.boundaries
-        let parent = getpid()
-        let child = cprocess_fork()
-        guard child >= 0 else {
+        let limit = min(type(of: command).memoryLimit, inheritedLimit())
+        if let parent = getenv(marker).map({ String(cString: $0) }) {
+            unsetenv(marker)
+            return enterChild(of: parent, timeout: timeout, limit: limit)
+        }
+        guard let child = start() else {
             throw TraceError.system(
                 path: command.traces.joined(separator: ", "), operation: "start a process to read it",
                 reason: String(cString: strerror(errno)))
         }
-        if child > 0 { speak(for: child, reading: command.traces, timeout: timeout, limit: limit) }
-        enterChild(of: parent, timeout: timeout, limit: limit)
+        speak(for: child, reading: command.traces, timeout: timeout, limit: limit)
     }
 
     /// Seconds that one call of libhdf5 may take; none for 0.
@@ -40,16 +48,22 @@ enum ReadingGuard {
         return seconds
     }
 
+    /// What whoever started the program lets it have (`ulimit -d`).
+    private static func inheritedLimit() -> Int {
+        var limits = rlimit()
+        let resource = __rlimit_resource_t(bitPattern: RLIMIT_DATA.rawValue)
+        return getrlimit(resource, &limits) == 0 ? Int(clamping: limits.rlim_cur) : .max
+    }
+
     // MARK: The child
 
-    private static func enterChild(of parent: pid_t, timeout: Double, limit: Int) {
+    private static func enterChild(of parent: String, timeout: Double, limit: Int) {
         // Whoever kills the parent means this.
         _ = cprocess_die_with_parent()
-        if getppid() != parent { _exit(hung) }
-        // A crash is an answer here: no backtrace, no core.
-        for number in crashes { signal(number, SIG_DFL) }
+        if String(getppid()) != parent { _exit(hung) }
+        // A crash is an answer here, and leaves no core.
         lower(RLIMIT_CORE, to: 0)
-        lower(RLIMIT_DATA, to: limit)
+        lower(RLIMIT_DATA, to: limit - ownMemory)
         if timeout > 0 { watch(timeout) }
     }
 
@@ -57,7 +71,7 @@ enum ReadingGuard {
         let resource = __rlimit_resource_t(bitPattern: name.rawValue)
         var limits = rlimit()
         guard getrlimit(resource, &limits) == 0 else { return }
-        limits.rlim_cur = min(limits.rlim_cur, rlim_t(clamping: value))
+        limits.rlim_cur = min(limits.rlim_cur, rlim_t(clamping: max(0, value)))
         setrlimit(resource, &limits)
     }
 
@@ -81,6 +95,20 @@ enum ReadingGuard {
 
     // MARK: The parent
 
+    /// Starts this program with the same arguments, as a child under guard; nil, with errno set, when the system refuses.
+    private static func start() -> pid_t? {
+        var environment = ProcessInfo.processInfo.environment
+        environment[marker] = String(getpid())
+        // Unless someone asks for them, nobody wants the backtraces of a crash that is an answer.
+        if environment["SWIFT_BACKTRACE"] == nil { environment["SWIFT_BACKTRACE"] = "enable=no" }
+        var variables = environment.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for text in variables { free(text) } }
+        var child = pid_t()
+        let error = posix_spawn(&child, "/proc/self/exe", nil, nil, CommandLine.unsafeArgv, &variables)
+        errno = error
+        return error == 0 ? child : nil
+    }
+
     /// Waits for the child and ends as it did, or says what the file did to it.
     private static func speak(for child: pid_t, reading traces: [String], timeout: Double, limit: Int) -> Never {
         var status: Int32 = 0
@@ -89,21 +117,24 @@ enum ReadingGuard {
         let number = status & 0x7f
         let code = (status >> 8) & 0xff
         if number == 0, code != hung { exit(code) }
-        let isCrash = crashes.contains(number)
-        // Killed outright, it is by a system short of memory: a person would have meant the parent.
-        if number != 0, number != SIGKILL, !isCrash { end(by: number) }
-        let isInCall = !HDF5Activity.boundaries.isMultiple(of: 2)
+        // A child that is killed outright is so by a system short of memory: a person would have meant the parent.
         let isFull = number == SIGKILL || usage.ru_maxrss > limit / 1024 / 4 * 3
-        let reason =
-            if number == 0 {
-                "damaged: a call of libhdf5 took more than \(timeout.formatted()) s (\(timeoutVariable) allows more)"
-            } else if isFull {
-                "damaged: reading it took more than \(ByteCount.text(limit)) of memory"
-            } else if isInCall {
-                "damaged: libhdf5 crashed on it (signal \(number))"
-            } else {
-                "damaged: reading it crashed attntrace (signal \(number)); please report it"
-            }
+        let isOurs = traps.contains(number)
+        let reason: String
+        switch number {
+        case 0:
+            let seconds = timeout.formatted()
+            reason = "damaged: a call of libhdf5 took more than \(seconds) s (\(timeoutVariable) allows more)"
+        case _ where isFull && (number == SIGKILL || isOurs || crashes.contains(number)):
+            reason = "damaged: reading it took more than \(ByteCount.text(limit)) of memory"
+        case _ where isOurs:
+            reason = "damaged: reading it crashed attntrace (signal \(number)); please report it"
+        case _ where crashes.contains(number):
+            reason = "damaged: libhdf5 crashed on it (signal \(number))"
+        default:
+            end(by: number)
+        }
+        // What the child may have been writing over.
         if Terminal.watchesProgress { Terminal.progress("\r\u{1b}[K") }
         Terminal.error("attntrace: \(traces.joined(separator: " or ")): \(reason)")
         exit(Failure.badData)

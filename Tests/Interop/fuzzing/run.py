@@ -1,0 +1,222 @@
+"""Runs the command on mutated traces, and judges what it says."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+
+from fuzzing.mutation import Original, mutated
+from support import ATTNTRACE, answer, capture
+
+SECONDS = 10
+# What a child of the guard ends with when libhdf5 does not return.
+HUNG = 124
+BYTES = 10**9
+# What the reading guard says, by what happened to libhdf5.
+GUARDED = {
+    "crash": re.compile(r"libhdf5 crashed on it"), "hang": re.compile(r"a call of libhdf5 took more than"),
+    "memory": re.compile(r"reading it took more than .* of memory")}
+OWN_CRASH = re.compile(r"crashed attntrace")
+SMALL = ["--gen-length", 4, "--layers", "0-1", "--heads", "0-1", "--record", "maps"]
+
+
+def originals(folder):
+    """Small real traces: a diffusion one, a causal one, and one whose run was cut short."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / "diffusion.h5", folder / "causal.h5", folder / "cut.h5.partial"]
+    for path in paths:
+        path.unlink(missing_ok=True)
+    capture(paths[0], *SMALL, prompt="In")
+    capture(paths[1], *SMALL, "--model", "tiny-ar", prompt="In")
+
+    def limited():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limit = paths[0].stat().st_size
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    longer = ["--gen-length", "16", *map(str, SMALL[2:])]
+    cut = [ATTNTRACE, "capture", "--prompt", "In", *longer, "--output", str(folder / "cut.h5")]
+    subprocess.run(cut, preexec_fn=limited, capture_output=True, check=False)
+    return [path.read_bytes() for path in paths if path.exists()]
+
+
+def commands():
+    """What is run on each file: {name: (arguments before it, arguments after it)}."""
+    found = {"info": (["info"], []), "sinks": (["sinks"], [])}
+    offered = answer("--help")
+    if "  verify " in offered:
+        found["verify"] = (["verify", "--json"], [])
+        found["verify --deep"] = (["verify", "--deep"], [])
+    if "  recover " in offered:
+        found["recover"] = (["recover"], ["--output", "recovered.h5"])
+    return found
+
+
+@dataclass
+class Tally:
+    """What was seen; of several processes, to be added up."""
+    files: int = 0
+    outcomes: Counter = field(default_factory=Counter)
+    guarded: Counter = field(default_factory=Counter)
+    mutations: Counter = field(default_factory=Counter)
+    failures: list = field(default_factory=list)
+    slowest: tuple = (0.0, "")
+    largest: tuple = (0, "")
+
+    def add(self, other):
+        self.files += other.files
+        self.outcomes += other.outcomes
+        self.guarded += other.guarded
+        self.mutations += other.mutations
+        self.failures += other.failures
+        self.slowest = max(self.slowest, other.slowest)
+        self.largest = max(self.largest, other.largest)
+
+    def summary(self):
+        guarded = sum(self.guarded.values())
+        return (
+            f"{self.files} files, {sum(self.outcomes.values())} runs: {self.outcomes[0]} accepted, "
+            f"{self.outcomes[1] + self.outcomes[2] + self.outcomes[3]} refused, {guarded} of them by the guard "
+            f"({', '.join(f'{self.guarded[kind]} {kind}' for kind in GUARDED)}); "
+            f"slowest {self.slowest[0]:.1f} s ({self.slowest[1]}), "
+            f"largest {self.largest[0] / 1e6:.0f} MB ({self.largest[1]}); {len(self.failures)} failures")
+
+
+class Runner:
+    """Runs one command at a time in a folder of its own, within time."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        # A damaged file may be waited for less than a slow disk.
+        self.environment = {**os.environ, "ATTNTRACE_READ_TIMEOUT": "2", "SWIFT_BACKTRACE": "enable=no"}
+
+    def run(self, arguments):
+        """Exit code (negative: a signal), bytes on stdout, text on stderr, seconds, peak bytes.
+
+        Begins as the child of the reading guard, with this process in the guard's place, since a process costs more
+        than the reading. Only where that ends badly the whole command is asked for its answer.
+        """
+        done = self.start(arguments, {"ATTNTRACE_GUARDED_BY": str(os.getpid())})
+        return self.start(arguments) if done[0] < 0 or done[0] == HUNG else done
+
+    def start(self, arguments, more={}):
+        with open(self.folder / "out", "w+b") as out, open(self.folder / "err", "w+b") as err:
+            began = time.monotonic()
+            process = subprocess.Popen(
+                [ATTNTRACE, *arguments], cwd=self.folder, env={**self.environment, **more}, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=err)
+            signal.signal(signal.SIGALRM, lambda *_: process.kill())
+            signal.setitimer(signal.ITIMER_REAL, SECONDS)
+            _, status, usage = os.wait4(process.pid, 0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            seconds = time.monotonic() - began
+            size = os.fstat(out.fileno()).st_size
+            err.seek(0)
+            said = err.read(10_000).decode(errors="replace")
+        for name in ["out", "err"]:
+            (self.folder / name).unlink()
+        return process.returncode, size, said, seconds, usage.ru_maxrss * 1024
+
+
+def complaint(name, code, size, said, seconds, peak, left):
+    """What is wrong with an answer; nothing, mostly."""
+    if code < 0:
+        return f"ended by signal {-code}" + (f" after {SECONDS} s" if seconds >= SECONDS else "")
+    if code > 3:
+        return f"exit code {code}"
+    if OWN_CRASH.search(said):
+        return "a crash outside libhdf5"
+    if peak > BYTES:
+        return f"{peak / 1e6:.0f} MB of memory"
+    if code and (said.count("\n") != 1 or not said.startswith("attntrace: ")):
+        return "a refusal that is not one line"
+    if code and size and "--json" not in name and "verify" not in name:
+        return "a refusal with something on stdout"
+    if left:
+        return f"left behind {left}"
+    return None
+
+
+def fuzz(raw, seeds, folder, keep):
+    """Mutates and runs; what was seen. Keeps failing files in `keep`, and some that the guard answered for."""
+    # Analysis may take what the machine has, unless it is given less; no honest trace of this size needs more.
+    resource.setrlimit(resource.RLIMIT_DATA, (BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    bases = [Original(data) for data in raw]
+    runner, tally, chosen = Runner(folder), Tally(), commands()
+    path = folder / "mutated.h5"
+    for seed in seeds:
+        data, mutation = mutated(bases, seed)
+        path.write_bytes(data)
+        tally.files += 1
+        for name, (before, after) in chosen.items():
+            code, size, said, seconds, peak = runner.run([*before, path.name, *after])
+            (folder / "recovered.h5").unlink(missing_ok=True)
+            left = sorted(item.name for item in folder.iterdir() if item != path)
+            tally.outcomes[code] += 1
+            tally.slowest = max(tally.slowest, (seconds, f"{name}, seed {seed}"))
+            tally.largest = max(tally.largest, (peak, f"{name}, seed {seed}"))
+            wrong = complaint(name, code, size, said, seconds, peak, left)
+            if wrong:
+                tally.failures.append(f"seed {seed}, {mutation}: {name}: {wrong}: {said.strip()[:300]}")
+                kept(keep, data, f"failure-{seed}")
+            for kind, pattern in GUARDED.items():
+                if pattern.search(said):
+                    tally.guarded[kind] += 1
+                    tally.mutations[f"{kind} {mutation}"] += 1
+                    if tally.guarded[kind] <= 20:
+                        kept(keep, data, f"{kind}-{seed}")
+            for item in left:
+                (folder / item).unlink()
+    path.unlink(missing_ok=True)
+    return tally
+
+
+def kept(folder, data, name):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.h5").write_bytes(data)
+
+
+def campaign(count, folder, keep, first=0, processes=2, report=None):
+    """Fuzzes with that many seeds, in parallel; what was seen."""
+    raw = originals(folder / "originals")
+    total = Tally()
+    seeds = range(first, first + count)
+    part = max(25, min(250, count // (4 * processes)))
+    parts = [seeds[start : start + part] for start in range(0, count, part)]
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        jobs = [
+            pool.submit(fuzz, raw, part, folder / f"part{index}", keep) for index, part in enumerate(parts)]
+        for job in jobs:
+            total.add(job.result())
+            if report:
+                report(total)
+    return total
+
+
+def main(arguments):
+    count = int(arguments[0]) if arguments else 20_000
+    first = int(arguments[1]) if len(arguments) > 1 else 0
+    keep = Path(__file__).resolve().parents[3] / "out/fuzz"
+    began = time.monotonic()
+
+    def report(tally):
+        if sys.stderr.isatty():
+            print(f"\r{tally.files} of {count} files\x1b[K", end="", file=sys.stderr)
+
+    tally = campaign(count, keep / "work", keep, first, report=report)
+    for failure in tally.failures[:50]:
+        print(failure)
+    for what, number in sorted(tally.mutations.items()):
+        print(f"  {number:5} {what}")
+    print(f"{tally.summary()}; {time.monotonic() - began:.0f} s; kept files are in {keep}")
+    return 1 if tally.failures else 0
