@@ -144,10 +144,11 @@ struct DatasetRules {
                 log.add(.scaleName, dataset.object, "axis \(axis) has another scale than /\(name)")
                 continue
             }
-            // Lengths are in step with each other once the run has ended.
-            guard outline?.isComplete == true, let length = try scale.shape().first, length != stored[axis] else {
-                continue
-            }
+            // Lengths are in step with each other once the run has ended. Where the axis itself is wrong, that is said.
+            guard let outline, outline.isComplete,
+                stored[axis] == outline.plan.length(of: dimension, afterSteps: outline.committed) ?? stored[axis],
+                let length = try scale.shape().first, length != stored[axis]
+            else { continue }
             log.add(
                 .scaleLength, dataset.object,
                 "axis \(axis) is \(stored[axis]) long, its scale /\(name) is \(length)")

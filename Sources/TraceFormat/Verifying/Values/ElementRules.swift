@@ -72,9 +72,13 @@ struct IntegerRule: PieceRule {
     let log: FindingLog
     let range: ClosedRange<Int32>
     var code = FindingCode.valueRange
+    /// Places along the last axis from which on nothing may have been written.
+    var written = Int.max
 
     func examine(_ piece: ValueSweep.Piece) {
         for (place, value) in piece.values(Int32.self).enumerated() where !range.contains(value) {
+            let last = (piece.box.origin.last ?? 0) + place % max(1, piece.box.shape.last ?? 1)
+            if value == .min, last >= written { continue }
             log.add(code, piece.path, "is \(value) at \(piece.place(place))")
         }
     }

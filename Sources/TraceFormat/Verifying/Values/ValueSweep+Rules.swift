@@ -57,7 +57,12 @@ extension ValueSweep {
             guard let ids = outline.vector(Int32.self, "vocab_id") else { return [] }
             let allowsNone = plain != "final_id" && (plain != "token_id" || outline.isCausal)
             return [VocabularyRule(log: log, ids: Set(ids), allowsNone: allowsNone)]
-        case "block", "hidden_max_channel": return [from(-1)]
+        case "block": return [from(-1)]
+        case "hidden_max_channel":
+            // The last token of a causal run is never fed in, and has no values.
+            var rule = from(-1)
+            if outline.isCausal { rule.written = outline.length(.key) }
+            return [rule]
         case "position_id": return [from(0)]
         case "region": return [from(-1, to: Int32(clamping: outline.plan.regionCount - 1), .regionIndex)]
         case "visible_queries": return [VisibleRule(outline: outline, log: log)]
