@@ -85,7 +85,8 @@ public final class Capture {
             overwrite: overwrite, compressionThreads: recording.compressionThreads,
             memoryBudget: recording.memoryBudget)
         do {
-            let recorder = Recorder(writer: writer, pool: transformer.pool) { [tokenizer] id in
+            let recorder = Recorder(writer: writer, pool: transformer.pool, kernels: transformer.kernels) {
+                [tokenizer] id in
                 tokenizer?.tokenText(id) ?? ""
             }
             let generation = try generate(

@@ -6,6 +6,8 @@ public struct CapturePlan: Sendable, Equatable {
     public let trace: TracePlan
     /// The sampler, with what it left to the model filled in.
     public let sampler: Sampler
+    /// Channels of the residual stream.
+    private let residualWidth: Int
 
     /// Checks a run of a model.
     ///
@@ -32,16 +34,28 @@ public struct CapturePlan: Sendable, Equatable {
                 promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
                 maximum: configuration.maximumLength, option: sampler.lengthOption)
         }
+        if isCausal, recording.mapSteps != nil { throw CaptureError.mapStepsOfCausalRun }
+        if isCausal, recording.signals.contains(.cosine) { throw CaptureError.diffusionOnly(signal: .cosine) }
+        let positions = promptIDs.count + sampler.generatedLength
+        // The last token of a causal run is never fed in.
+        let queries = try recording.queries.map { queries throws(CaptureError) in
+            try Self.select(queries, from: isCausal ? positions - 1 : positions, what: "query position")
+        }
+        let mapSteps = try recording.mapSteps.map { steps throws(CaptureError) in
+            try Self.select(steps, from: sampler.stepCount, what: "map step")
+        }
         let heads = try Self.select(recording.heads, from: configuration.headCount, what: "head")
         trace = TracePlan(
             causality: sampler.causality, promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
             stepCount: sampler.stepCount,
             layers: try Self.select(recording.layers, from: configuration.layerCount, what: "layer"), heads: heads,
-            kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), headWidth: configuration.headWidth,
-            layerCount: configuration.layerCount,
-            rankCount: recording.signals.contains(.top) ? 5 : 0, signals: recording.signals, isGuided: sampler.isGuided,
+            kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), queries: queries, mapSteps: mapSteps,
+            headWidth: configuration.headWidth, layerCount: configuration.layerCount,
+            rankCount: recording.signals.contains(.top) ? min(5, configuration.vocabularySize) : 0,
+            signals: recording.signals, isGuided: sampler.isGuided,
             textWidth: max(1, textWidth))
         self.sampler = sampler.completed(with: configuration)
+        residualWidth = configuration.width
     }
 
     /// A selection in ascending order; everything where none is given.
@@ -86,7 +100,8 @@ public struct CapturePlan: Sendable, Equatable {
 
     /// Bytes of memory that recording takes beside the model's and the writer's own budget, at most.
     public func memoryBytes(threads: Int) -> Int {
-        Recorder.memoryBytes(for: trace, threads: threads, candidates: sampler.largestCandidateCount)
+        Recorder.memoryBytes(
+            for: trace, threads: threads, candidates: sampler.largestCandidateCount, width: residualWidth)
     }
 }
 

@@ -275,7 +275,7 @@ private final class Attention: AttentionTap {
         return tap.layers
     }
 
-    func wants(layer: Int) -> Bool { true }
+    func parts(ofLayer layer: Int) -> LayerParts { .weights }
     func absorb(_ attention: LayerAttention) {
         let size = attention.queryCount * attention.keyCount
         layers.append((0..<attention.headCount).map { Array(attention.weights[$0 * size..<($0 + 1) * size]) })

@@ -8,6 +8,10 @@ public enum RecordingError: Error, Equatable, Sendable {
     case wrongAttention(step: Int, layer: Int, String)
     /// A pass handed over fewer or more layers than are to be recorded.
     case wrongLayers(step: Int, pass: Pass, layers: Int, planned: Int)
+    /// The residual stream has other rows than the step, or comes out of order.
+    case wrongStream(step: Int, depth: Int, String)
+    /// A pass handed over the residual stream at fewer or more depths than the model has.
+    case wrongDepths(step: Int, pass: Pass, depths: Int, planned: Int)
     /// A position was unmasked that was not announced as a candidate.
     case notCandidate(step: Int, position: Int)
 }
@@ -21,6 +25,9 @@ extension RecordingError: CustomStringConvertible {
         case .wrongAttention(let step, let layer, let text): "attention of step \(step), layer \(layer): \(text)"
         case .wrongLayers(let step, let pass, let layers, let planned):
             "step \(step) handed over the attention of \(layers) layers in its \(pass.rawValue) pass, not of \(planned)"
+        case .wrongStream(let step, let depth, let text): "residual stream of step \(step), depth \(depth): \(text)"
+        case .wrongDepths(let step, let pass, let depths, let planned):
+            "step \(step) handed over \(depths) depths of the residual stream in its \(pass.rawValue) pass, not \(planned)"
         case .notCandidate(let step, let position):
             "step \(step) unmasked position \(position), which was not among its candidates"
         }
