@@ -17,7 +17,8 @@ struct AttntraceCommand: ParsableCommand {
             """,
         version: attntraceVersion,
         subcommands: [
-            CaptureCommand.self, TokenizeCommand.self, InfoCommand.self, SinksCommand.self, TrajectoriesCommand.self,
+            CaptureCommand.self, PlanCommand.self, TokenizeCommand.self, InfoCommand.self, SinksCommand.self,
+            TrajectoriesCommand.self,
             CompareCommand.self,
         ])
 

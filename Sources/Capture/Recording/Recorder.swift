@@ -108,6 +108,12 @@ public final class Recorder: GenerationObserver {
     /// Bytes that recording by a plan takes at its widest step, by the formula above; `candidates` are the most that a
     /// step has, `width` the channels of the residual stream.
     public static func memoryBytes(for plan: TracePlan, threads: Int, candidates: Int, width: Int = 0) -> Int {
+        // No part is larger than this product, which no machine holds anyway where it overflows.
+        let factors = [
+            plan.layers.count, max(plan.heads.count, plan.kvHeads.count), plan.keyCount,
+            max(candidates, plan.headWidth, width), 64 + threads,
+        ]
+        guard factors.reduce(1, { $0 * Double($1) }) < 0x1p60 else { return .max }
         let rows = plan.causality == .causal ? plan.promptLength : plan.keyCount
         return 2 * candidates * plan.layers.count * plan.heads.count * plan.keyCount
             + SummaryRecorder.memoryBytes(plan, threads: threads, rows: rows)
