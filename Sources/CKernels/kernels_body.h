@@ -223,6 +223,7 @@ static void attention(const ck_attention_job *job) {
                 memset(out + visible, 0, (job->keys - visible) * sizeof(float));
             }
         }
+        if (!job->output) continue;
         size_t at = 0;
         float *out = job->output + row * job->output_stride;
         for (; at + 2 * CK_WIDTH <= job->channels; at += 2 * CK_WIDTH)

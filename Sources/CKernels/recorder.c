@@ -18,6 +18,7 @@ enum {
 typedef float V __attribute__((ext_vector_type(LANES)));
 typedef float V_unaligned __attribute__((ext_vector_type(LANES), aligned(4)));
 typedef int32_t I __attribute__((ext_vector_type(LANES)));
+typedef uint8_t B_unaligned __attribute__((ext_vector_type(LANES), aligned(1)));
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -49,7 +50,14 @@ INLINE void weighted_log(const float *weights, V *out, V *largest) {
     *out = (V)((I)(w * logarithm) & is_normal);
 }
 
-INLINE void summarise_row(const float *row, size_t keys, float *entropy, float *max_weight) {
+INLINE float sum_lanes(const V *lanes) {
+    float each[LANES], sum = 0;
+    *(V_unaligned *)each = *lanes;
+    for (int i = 0; i < LANES; i++) sum += each[i];
+    return sum;
+}
+
+INLINE void entropy_of_row(const float *row, size_t keys, float *entropy, float *max_weight) {
     V largest = (V)0.0f;
     double sum = 0;
     for (size_t start = 0; start < keys; start += SPAN) {
@@ -79,6 +87,36 @@ INLINE void summarise_row(const float *row, size_t keys, float *entropy, float *
     *max_weight = peak;
 }
 
+/// Adds sixteen weights times their distance from the query, and those of them that are on masked keys.
+INLINE void weigh(const float *weights, const uint8_t *is_masked, int32_t offset, V *distance, V *mass) {
+    const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const V w = *(const V_unaligned *)weights;
+    *distance += w * __builtin_convertvector(__builtin_elementwise_abs(lane + offset), V);
+    *mass += w * __builtin_convertvector(*(const B_unaligned *)is_masked, V);
+}
+
+INLINE void distance_of_row(const float *row, size_t keys, size_t query, const uint8_t *is_masked, float *distance,
+                            float *mask_mass) {
+    double distances = 0, masses = 0;
+    for (size_t start = 0; start < keys; start += SPAN) {
+        const size_t end = keys - start < SPAN ? keys : start + SPAN;
+        V far = (V)0.0f, mass = (V)0.0f;
+        size_t k = start;
+        for (; k + LANES <= end; k += LANES) weigh(row + k, is_masked + k, (int32_t)k - (int32_t)query, &far, &mass);
+        if (k < end) {
+            float tail[LANES] = {0};
+            uint8_t flags[LANES] = {0};
+            memcpy(tail, row + k, (end - k) * sizeof(float));
+            memcpy(flags, is_masked + k, end - k);
+            weigh(tail, flags, (int32_t)k - (int32_t)query, &far, &mass);
+        }
+        distances += sum_lanes(&far);
+        masses += sum_lanes(&mass);
+    }
+    *distance = (float)distances;
+    *mask_mass = (float)masses;
+}
+
 INLINE void summarise(const ck_summary_job *job) {
     const size_t keys = job->keys;
     if (job->received) memset(job->sums, 0, job->class_count * keys * sizeof(double));
@@ -87,9 +125,14 @@ INLINE void summarise(const ck_summary_job *job) {
         while (count < BLOCK && first + count < job->rows && job->classes[first + count] == job->classes[first])
             count++;
         const float *rows = job->weights + first * keys;
-        if (job->entropy)
-            for (size_t i = 0; i < count; i++)
-                summarise_row(rows + i * keys, keys, job->entropy + first + i, job->max_weight + first + i);
+        for (size_t i = 0; i < count && (job->entropy || job->distance); i++) {
+            const int32_t place = job->places[first + i];
+            if (place < 0) continue;
+            if (job->entropy) entropy_of_row(rows + i * keys, keys, job->entropy + place, job->max_weight + place);
+            if (job->distance)
+                distance_of_row(rows + i * keys, keys, job->first_query + first + i, job->is_masked,
+                                job->distance + place, job->mask_mass + place);
+        }
         if (job->received) {
             double *restrict sums = job->sums + job->classes[first] * keys;
             if (count == BLOCK) {

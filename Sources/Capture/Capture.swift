@@ -58,6 +58,35 @@ public final class Capture {
         try plan(promptIDs: tokenIDs(of: prompt), sampler: sampler, recording: recording)
     }
 
+    /// Which encoding of the full attention `auto` takes for a run; `recording` says what is recorded beside, and `limit`
+    /// how many bytes before compression the trace may take to keep it at all. Runs the model once where that depends on
+    /// how well its maps can be rebuilt.
+    ///
+    /// - Throws: those of ``plan(prompt:sampler:recording:)``, and what the model throws.
+    public func choose(
+        prompt: Prompt, sampler: Sampler, recording: RecordingOptions, limit: Int = RecordingChoice.sizeLimit
+    ) throws -> RecordingChoice {
+        let promptIDs = try tokenIDs(of: prompt)
+        return try RecordingChoice(limit: limit, signals: recording.signals) { signals in
+            var recording = recording
+            recording.signals = signals
+            return try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
+        } probe: { plan in
+            try self.rebuildError(of: promptIDs, plan.trace)
+        }
+    }
+
+    /// The rebuild error of a run's first step: one pass over what that feeds in, and nothing kept of it.
+    private func rebuildError(of promptIDs: [Int32], _ plan: TracePlan) throws -> RebuildError {
+        var ids = promptIDs
+        if let maskID = configuration.maskTokenID, plan.causality == .bidirectional {
+            ids += Array(repeating: Int32(maskID), count: plan.generatedLength)
+        }
+        let tap = RebuildProbe(plan: plan, transformer: transformer)
+        _ = try transformer.forward(ids, logitsFor: .none, tap: tap)
+        return tap.largest
+    }
+
     /// Generates, and records the generation in a trace.
     ///
     /// The trace is written to `path + ".partial"` and renamed when it is complete. When anything fails, no file has the
@@ -80,13 +109,15 @@ public final class Capture {
     ) throws -> Generation {
         let promptIDs = try tokenIDs(of: prompt)
         let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
-        if recording.checksFreeSpace { try FreeSpace.check(for: plan.traceBytes, at: path) }
+        if recording.checksFreeSpace { try plan.checkSpace(at: path) }
         let provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
         let (writer, point) = try writer(
             to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
             resumes: resumes)
         do {
-            let recorder = Recorder(writer: writer, pool: transformer.pool, resuming: point) { [tokenizer] id in
+            let recorder = Recorder(
+                writer: writer, pool: transformer.pool, kernels: transformer.kernels, resuming: point
+            ) { [tokenizer] id in
                 tokenizer?.tokenText(id) ?? ""
             }
             let generation = try generate(

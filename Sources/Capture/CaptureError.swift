@@ -12,16 +12,22 @@ public enum CaptureError: Error, Equatable, Sendable {
     case tooLong(promptLength: Int, generatedLength: Int, maximum: Int, option: String)
     /// A token id of the prompt is outside the vocabulary.
     case unknownToken(id: Int32, index: Int, vocabularySize: Int)
-    /// Layers or heads to record are not the model's; `what` is `layer` or `head`.
+    /// What is to be recorded is not there; `what` is `layer`, `head`, `query position` or `map step`.
     case badSelection(what: String, index: Int, count: Int)
-    /// The selection of layers or heads is empty, or names one twice; `what` is `layer` or `head`.
+    /// A selection is empty, or names one twice; `what` as in ``badSelection(what:index:count:)``.
     case ambiguousSelection(what: String, index: Int?)
+    /// Steps of maps were chosen of a causal run, which keeps each row once.
+    case mapStepsOfCausalRun
+    /// A signal that only diffusion has was asked of a causal run.
+    case diffusionOnly(signal: Signal)
     /// The disk seems too small for the trace.
     case diskTooSmall(path: String, needed: Int, free: Int)
 }
 
 extension CaptureError: CustomStringConvertible {
     private func megabytes(_ bytes: Int) -> String { "\(bytes / 1_000_000 + (bytes % 1_000_000 > 0 ? 1 : 0)) MB" }
+
+    private func owner(of what: String) -> String { ["layer", "head"].contains(what) ? "model" : "run" }
 
     /// The message for the user.
     public var description: String {
@@ -45,9 +51,13 @@ extension CaptureError: CustomStringConvertible {
         case .unknownToken(let id, let index, let vocabularySize):
             "token \(index) of the prompt has the id \(id), outside the vocabulary 0 ..< \(vocabularySize)"
         case .badSelection(let what, let index, let count):
-            "there is no \(what) \(index) to record: the model's \(what)s are 0 ..< \(count)"
+            "there is no \(what) \(index) to record: the \(owner(of: what))'s \(what)s are 0 ..< \(count)"
         case .ambiguousSelection(let what, let index):
             if let index { "\(what) \(index) is selected twice" } else { "no \(what) is selected to record" }
+        case .mapStepsOfCausalRun:
+            "steps of maps can be chosen of a diffusion run only: a causal one keeps each row once; choose queries instead"
+        case .diffusionOnly(let signal):
+            "the signal \(signal.rawValue) compares steps of a diffusion run; in a causal one keys and values never change"
         case .diskTooSmall(let path, let needed, let free):
             """
             \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \

@@ -6,6 +6,8 @@ public struct CapturePlan: Sendable, Equatable {
     public let trace: TracePlan
     /// The sampler, with what it left to the model filled in.
     public let sampler: Sampler
+    /// The model's shape.
+    public let configuration: ModelConfiguration
 
     /// Checks a run of a model.
     ///
@@ -32,16 +34,28 @@ public struct CapturePlan: Sendable, Equatable {
                 promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
                 maximum: configuration.maximumLength, option: sampler.lengthOption)
         }
+        if isCausal, recording.mapSteps != nil { throw CaptureError.mapStepsOfCausalRun }
+        if isCausal, recording.signals.contains(.cosine) { throw CaptureError.diffusionOnly(signal: .cosine) }
+        let positions = promptIDs.count + sampler.generatedLength
+        // The last token of a causal run is never fed in.
+        let queries = try recording.queries.map { queries throws(CaptureError) in
+            try Self.select(queries, from: isCausal ? positions - 1 : positions, what: "query position")
+        }
+        let mapSteps = try recording.mapSteps.map { steps throws(CaptureError) in
+            try Self.select(steps, from: sampler.stepCount, what: "map step")
+        }
         let heads = try Self.select(recording.heads, from: configuration.headCount, what: "head")
         trace = TracePlan(
             causality: sampler.causality, promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
             stepCount: sampler.stepCount,
             layers: try Self.select(recording.layers, from: configuration.layerCount, what: "layer"), heads: heads,
-            kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), headWidth: configuration.headWidth,
-            layerCount: configuration.layerCount,
-            rankCount: recording.signals.contains(.top) ? 5 : 0, signals: recording.signals, isGuided: sampler.isGuided,
+            kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), queries: queries, mapSteps: mapSteps,
+            headWidth: configuration.headWidth, layerCount: configuration.layerCount,
+            rankCount: recording.signals.contains(.top) ? min(5, configuration.vocabularySize) : 0,
+            signals: recording.signals, isGuided: sampler.isGuided,
             textWidth: max(1, textWidth))
         self.sampler = sampler.completed(with: configuration)
+        self.configuration = configuration
     }
 
     /// A selection in ascending order; everything where none is given.
@@ -58,36 +72,52 @@ public struct CapturePlan: Sendable, Equatable {
         return sorted
     }
 
+    /// What the trace takes, dataset by dataset.
+    public var storage: StoragePlan { trace.storage }
+
     /// Bytes of the trace before compression, at most: of every number that may be other than 0. What lies outside a
     /// causal model's visibility is left out, since zeros compress to next to nothing.
+    public var traceBytes: Int { storage.largestBytes }
+
+    /// Makes sure that the disk has room for the trace before compression.
     ///
-    /// A number beyond what 64 bits count is given as the largest of them.
-    public var traceBytes: Int {
-        // In floating point, which no length can overflow; exact to one part in 2^53.
-        let (steps, positions) = (Double(trace.stepCount), Double(trace.positionCount))
-        let (prompt, generated) = (Double(trace.promptLength), Double(trace.generatedLength))
-        let keys = Double(trace.queryCount)
-        let pairs = Double(trace.layers.count * trace.heads.count)
-        let passes = trace.isGuided ? 2.0 : 1
+    /// - Throws: ``CaptureError/diskTooSmall(path:needed:free:)``.
+    public func checkSpace(at path: String) throws(CaptureError) { try FreeSpace.check(for: traceBytes, at: path) }
+
+    /// Memory of the run. `writerBudget` is what may wait to be compressed and written.
+    public func memory(threads: Int, writerBudget: Int) -> MemoryPlan {
         let isCausal = trace.causality == .causal
-        // Keys seen by each row, summed over the rows of a causal run: 1 + 2 + ... + keys.
-        let triangle = keys * (keys + 1) / 2
-        // token_id, predicted_id, confidence, transfer_score, prediction_entropy; is_masked; three scalars.
-        var bytes = steps * (21 * positions + 12) + generated * (2 * pairs * keys + 8)
-        if trace.signals.contains(.received) {
-            // A causal step has rows of one class: at first the prompt's, then one more.
-            let sums = isCausal ? steps * (prompt + keys) / 2 : steps * 3 * keys
-            bytes += 4 * passes * pairs * sums + 4 * steps * keys
-        }
-        if trace.signals.contains(.rows) { bytes += 12 * passes * pairs * keys * (isCausal ? 1 : steps) }
-        if trace.signals.contains(.maps) { bytes += 2 * passes * pairs * (isCausal ? triangle : steps * keys * keys) }
-        return Int(exactly: bytes.rounded()) ?? Int.max
+        // The rows of the widest step, and the positions whose logits it asks for.
+        let rows = isCausal ? trace.promptLength : trace.positionCount
+        let asked = isCausal ? 1 : trace.generatedLength
+        return MemoryPlan(
+            weights: configuration.weightBytes,
+            pass: configuration.passBytes(
+                rows: rows, keys: trace.keyCount, cachedLayers: isCausal ? configuration.layerCount : 1,
+                logitRows: asked * (trace.isGuided ? 2 : 1), threads: threads),
+            recording: memoryBytes(threads: threads), writing: writerBudget)
     }
 
     /// Bytes of memory that recording takes beside the model's and the writer's own budget, at most.
     public func memoryBytes(threads: Int) -> Int {
-        Recorder.memoryBytes(for: trace, threads: threads, candidates: sampler.largestCandidateCount)
+        Recorder.memoryBytes(
+            for: trace, threads: threads, candidates: sampler.largestCandidateCount, width: configuration.width)
     }
+}
+
+/// Memory that a run takes, in bytes.
+public struct MemoryPlan: Sendable, Equatable {
+    /// The model's weights.
+    public let weights: Int
+    /// What a forward pass works in: activations, the attention of one layer, keys and values, logits.
+    public let pass: Int
+    /// What recording keeps.
+    public let recording: Int
+    /// What may wait to be compressed and written, at most.
+    public let writing: Int
+
+    /// All of it.
+    public var total: Int { Int(clamping: Double(weights) + Double(pass) + Double(recording) + Double(writing)) }
 }
 
 extension Sampler {

@@ -23,6 +23,8 @@ final class ProgressReporter: GenerationObserver {
         self.report = report
     }
 
+    var topCount: Int { next?.topCount ?? 0 }
+
     func stepWillBegin(_ step: StepInput) throws { try next?.stepWillBegin(step) }
 
     func tap(for pass: Pass) -> (any AttentionTap)? { next?.tap(for: pass) }

@@ -21,7 +21,9 @@ public enum Prompt: Sendable, Equatable, ExpressibleByStringLiteral {
     }
 
     /// The token ids. `directory` is the model's, for the error where there is no tokenizer to read a text with.
-    func tokenIDs(with tokenizer: Tokenizer?, directory: String) throws -> [Int32] {
+    ///
+    /// - Throws: ``CaptureError/noTokenizer(directory:)``, `TokenizerError`.
+    public func tokenIDs(with tokenizer: Tokenizer?, directory: String) throws -> [Int32] {
         switch self {
         case .tokens(let ids):
             return ids

@@ -6,6 +6,10 @@ public struct RecordingOptions: Sendable, Equatable {
     public var layers: [Int]?
     /// Query heads to record, from 0; nil: all.
     public var heads: [Int]?
+    /// Positions whose rows are kept in maps and per-query signals; nil: all. Summaries cover every query.
+    public var queries: [Int]?
+    /// Steps of a diffusion run that keep maps and per-query signals; nil: all.
+    public var mapSteps: [Int]?
     /// The optional parts of the trace. The timeline and the answer rows are always recorded.
     public var signals: Set<Signal>
     /// Threads that compress in the background.
@@ -17,11 +21,14 @@ public struct RecordingOptions: Sendable, Equatable {
 
     /// Sets options.
     public init(
-        layers: [Int]? = nil, heads: [Int]? = nil, signals: Set<Signal> = [.received], compressionThreads: Int = 2,
-        memoryBudget: Int = 256 << 20, checksFreeSpace: Bool = true
+        layers: [Int]? = nil, heads: [Int]? = nil, queries: [Int]? = nil, mapSteps: [Int]? = nil,
+        signals: Set<Signal> = [.received], compressionThreads: Int = 2, memoryBudget: Int = 256 << 20,
+        checksFreeSpace: Bool = true
     ) {
         self.layers = layers
         self.heads = heads
+        self.queries = queries
+        self.mapSteps = mapSteps
         self.signals = signals
         self.compressionThreads = compressionThreads
         self.memoryBudget = memoryBudget

@@ -18,8 +18,9 @@ struct AttntraceCommand: ParsableCommand {
             """,
         version: attntraceVersion,
         subcommands: [
-            CaptureCommand.self, TokenizeCommand.self, InfoCommand.self, SinksCommand.self, TrajectoriesCommand.self,
-            CompareCommand.self, VerifyCommand.self, DiffCommand.self, RecoverCommand.self, RepackCommand.self,
+            CaptureCommand.self, PlanCommand.self, TokenizeCommand.self, InfoCommand.self, VerifyCommand.self,
+            DiffCommand.self, RecoverCommand.self, RepackCommand.self, SinksCommand.self, TrajectoriesCommand.self,
+            CompareCommand.self,
         ])
 
     static func main() {

@@ -14,7 +14,7 @@ struct ForwardBench {
     /// Looks at one number of each layer, so that nothing can be left out.
     final class Glance: AttentionTap {
         var sum: Float = 0
-        func wants(layer: Int) -> Bool { true }
+        func parts(ofLayer layer: Int) -> LayerParts { .weights }
         func absorb(_ attention: LayerAttention) { sum += attention.weights[attention.weights.count - 1] }
     }
 

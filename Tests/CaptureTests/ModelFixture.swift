@@ -83,7 +83,7 @@ final class KeepingTap: AttentionTap {
 
     init(wanted: Set<Int>? = nil) { self.wanted = wanted }
 
-    func wants(layer: Int) -> Bool { wanted?.contains(layer) ?? true }
+    func parts(ofLayer layer: Int) -> LayerParts { wanted?.contains(layer) ?? true ? .weights : [] }
 
     func absorb(_ attention: LayerAttention) {
         layers[attention.layer] = (

@@ -1,4 +1,5 @@
 import Capture
+import Foundation
 import Testing
 
 /// The same bits: again, on more threads, with and without a tap, and row by row through a cache.
@@ -85,10 +86,31 @@ import Testing
         }
     }
 
+    @Test(arguments: ModelFixture.tiny)
+    func thePartsOfALayerFitTogether(name: String) throws {
+        let fixture = try ModelFixture(tiny: name)
+        let model = try fixture.model()
+        let ids = try fixture.integers("ids")
+        let plain = try model.forward(ids)
+        let tap = PartsTap(configuration: model.configuration)
+        #expect(try model.forward(ids, tap: tap) == plain)
+        #expect(tap.layers == Array(0..<model.configuration.layerCount))
+        #expect(tap.depths == Array(0...model.configuration.layerCount))
+        #expect(tap.worstWeight < 2e-6 && tap.worstOutput < 1e-5)
+        guard model.configuration.visibility == .causal else { return }
+        // With a cache the new rows' vectors are handed over, and the keys of all.
+        let cache = try model.makeCache(capacity: ids.count)
+        let again = PartsTap(configuration: model.configuration)
+        _ = try model.forward(Array(ids.prefix(7)), cache: cache, logitsFor: .none, tap: again)
+        _ = try model.forward(Array(ids.dropFirst(7)), cache: cache, logitsFor: .none, tap: again)
+        #expect(again.worstWeight < 2e-6 && again.rows == [7, ids.count - 7])
+        #expect(again.streams == tap.streams)
+    }
+
     @Test func aFailedPassLeavesTheCache() throws {
         struct Stop: Error {}
         struct Stopping: AttentionTap {
-            func wants(layer: Int) -> Bool { layer == 1 }
+            func parts(ofLayer layer: Int) -> LayerParts { layer == 1 ? .weights : [] }
             func absorb(_ attention: LayerAttention) throws { throw Stop() }
         }
         let fixture = try ModelFixture(tiny: "llama-grouped-f16")
@@ -117,5 +139,67 @@ import Testing
         #expect(throws: ModelError.self) { try llama.forward([1, 2, 3], cache: try llama.makeCache(capacity: 2)) }
         let other = try ModelFixture(tiny: "llama-tied-sharded-f32").model()
         #expect(throws: ModelError.self) { try llama.forward([1], cache: try other.makeCache(capacity: 4)) }
+    }
+}
+
+/// Asks for everything, and compares the parts of each layer with each other in plain loops.
+private final class PartsTap: AttentionTap {
+    let configuration: ModelConfiguration
+    var layers: [Int] = []
+    var depths: [Int] = []
+    var rows: [Int] = []
+    var worstWeight = 0.0
+    var worstOutput = 0.0
+    /// The residual stream by depth, of all rows so far.
+    var streams: [Int: [Float]] = [:]
+
+    init(configuration: ModelConfiguration) { self.configuration = configuration }
+
+    func parts(ofLayer layer: Int) -> LayerParts { [.weights, .queries, .keys, .values, .outputs, .allKeys] }
+    func wantsResidual(atDepth depth: Int) -> Bool { true }
+    func absorb(_ residual: ResidualStream) {
+        depths.append(residual.depth)
+        streams[residual.depth, default: []] += residual.values
+    }
+
+    func absorb(_ attention: LayerAttention) throws {
+        layers.append(attention.layer)
+        if attention.layer == 0 { rows.append(attention.queryCount) }
+        let queries = try #require(attention.queries)
+        let (keys, values) = (try #require(attention.keys), try #require(attention.values))
+        let (outputs, allKeys) = (try #require(attention.outputs), try #require(attention.allKeys))
+        let group = configuration.groupSize
+        let width = KeyPanels.panelWidth
+        func key(_ head: Int, _ position: Int) -> [Float] {
+            let start = position / width * width * configuration.headWidth + position % width
+            return (0..<configuration.headWidth).map { allKeys[head][start + $0 * width] }
+        }
+        for row in 0..<attention.queryCount {
+            for head in 0..<configuration.kvHeadCount {
+                #expect(Array(keys[head, row]) == key(head, attention.firstQuery + row))
+            }
+            for head in 0..<configuration.headCount {
+                let visible =
+                    configuration.visibility == .causal ? attention.firstQuery + row + 1 : attention.keyCount
+                let scores = (0..<visible).map { position in
+                    zip(queries[head, row], key(head / group, position)).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+                        / Double(configuration.headWidth).squareRoot()
+                }
+                let sum = scores.reduce(0) { $0 + exp($1) }
+                let start = (head * attention.queryCount + row) * attention.keyCount
+                let weights = attention.weights[start..<start + attention.keyCount].map(Double.init)
+                for (weight, score) in zip(weights, scores) {
+                    worstWeight = max(worstWeight, abs(weight - exp(score) / sum))
+                }
+                // Values of earlier passes are not handed over.
+                guard attention.firstQuery == 0 else { continue }
+                for channel in 0..<configuration.headWidth {
+                    let output = weights.indices.reduce(0) {
+                        $0 + weights[$1] * Double(values[head / group, $1][channel])
+                    }
+                    worstOutput = max(worstOutput, abs(output - Double(outputs[head, row][channel])))
+                }
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ import TraceFormat
 @testable import Capture
 
 /// A model directory of made-up weights: two layers, two heads, sixteen channels.
-private struct TinyModel {
+struct TinyModel {
     let folder: ScratchFolder
     var directory: String { folder.url.path }
 
@@ -240,6 +240,18 @@ private struct TinyModel {
                 == "there is no layer 2 to record: the model's layers are 0 ..< 2")
         #expect(message(causal, [1], few, RecordingOptions(heads: [])) == "no head is selected to record")
         #expect(message(causal, [1], few, RecordingOptions(heads: [1, 0, 1])) == "head 1 is selected twice")
+        let eight = Sampler.llada(steps: 4, genLength: 8, blockLength: 8)
+        #expect(
+            message(diffusion, [1], eight, RecordingOptions(queries: [9]))
+                == "there is no query position 9 to record: the run's query positions are 0 ..< 9")
+        #expect(message(diffusion, [1], eight, RecordingOptions(queries: [8])) == "")
+        // The last token of a causal run is never fed in.
+        #expect(message(causal, [1], few, RecordingOptions(queries: [4])).contains("query positions are 0 ..< 4"))
+        #expect(message(causal, [1], few, RecordingOptions(queries: [])) == "no query position is selected to record")
+        #expect(message(diffusion, [1], eight, RecordingOptions(mapSteps: [4])).contains("map steps are 0 ..< 4"))
+        #expect(message(diffusion, [1], eight, RecordingOptions(mapSteps: [3, 3])) == "map step 3 is selected twice")
+        #expect(message(causal, [1], few, RecordingOptions(mapSteps: [0])).contains("a causal one keeps each row once"))
+        #expect(message(causal, [1], few, RecordingOptions(signals: [.cosine])).hasPrefix("the signal cosine"))
         #expect(message(diffusion, [1], .llada(steps: 3, genLength: 8, blockLength: 4)).hasPrefix("steps (3)"))
     }
 
@@ -247,21 +259,6 @@ private struct TinyModel {
         let out = try ScratchFolder()
         #expect(throws: Never.self) { try FreeSpace.check(for: 1, at: out.path("a.h5")) }
         #expect(throws: CaptureError.self) { try FreeSpace.check(for: .max, at: out.path("a.h5")) }
-    }
-
-    @Test func sizesAreThoseOfTheNumbers() throws {
-        let model = try TinyModel(causal: false)
-        let configuration = try ModelConfiguration(directory: model.directory)
-        let plan = try CapturePlan(
-            configuration: configuration, promptIDs: [1, 2], sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
-            recording: RecordingOptions(signals: [.received, .rows, .maps]))
-        let (pairs, keys, steps) = (4, 8, 3)
-        let timeline = steps * (21 * keys + 12 + 4 * keys)
-        let answers = 6 * (2 * pairs * keys + 8)
-        #expect(
-            plan.traceBytes
-                == timeline + answers + steps * pairs * keys * (4 * 3 + 12) + 2 * steps * pairs * keys * keys)
-        #expect(plan.memoryBytes(threads: 2) > 0)
     }
 }
 
@@ -275,7 +272,7 @@ private final class Attention: AttentionTap {
         return tap.layers
     }
 
-    func wants(layer: Int) -> Bool { true }
+    func parts(ofLayer layer: Int) -> LayerParts { .weights }
     func absorb(_ attention: LayerAttention) {
         let size = attention.queryCount * attention.keyCount
         layers.append((0..<attention.headCount).map { Array(attention.weights[$0 * size..<($0 + 1) * size]) })

@@ -38,7 +38,7 @@ typedef struct {
     float *scratch;     ///< CK_ATTENTION_ROWS x round_up(keys, CK_PANEL) floats
     float *weights;     ///< out, rows x keys with stride keys; may be NULL
     float *log_sum_exp; ///< out, rows
-    float *output;      ///< out, rows x channels
+    float *output;      ///< out, rows x channels; NULL: weights and log-sums only, no value is read
     size_t output_stride;
 } ck_attention_job;
 

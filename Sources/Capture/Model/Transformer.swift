@@ -54,7 +54,7 @@ public final class Transformer {
     ///     and are added to it.
     ///   - cache: only for a causal model. Unchanged where an error is thrown.
     ///   - rows: the positions whose logits are wanted, each among those fed in.
-    ///   - tap: sees the attention of the layers it wants.
+    ///   - tap: sees what it asks for of layers and residual stream.
     /// - Returns: a row of logits for each wanted position, in order.
     /// - Throws: ``ModelError`` for ids, positions or a cache that do not fit, and when a layer's attention is not finite;
     ///   whatever the tap throws.
@@ -72,8 +72,10 @@ public final class Transformer {
         for (row, id) in ids.enumerated() { weights.embedding.copy(row: Int(id), to: stream.start + row * width) }
         // Before the last layer's attention output, rows that no logits are wanted of still feed the others.
         for layer in 0..<configuration.layerCount {
+            try handOverStream(depth: layer, rows: ids.count, first: first, tap: tap)
             try run(layer: layer, rows: ids.count, first: first, cache: cache, tap: tap)
         }
+        try handOverStream(depth: configuration.layerCount, rows: ids.count, first: first, tap: tap)
         let logits = head(wanted, first: first)
         cache?.advance(by: ids.count)
         return logits
@@ -94,18 +96,15 @@ public final class Transformer {
         let storeLayer = cache == nil ? 0 : layer
         placeKeys(rows: rows, first: first, store: store, layer: storeLayer)
 
-        let handsOver = tap?.wants(layer: layer) ?? false
-        if handsOver { attentionWeights.reserve(configuration.headCount * rows * (first + rows)) }
-        attend(rows: rows, first: first, store: store, layer: storeLayer, keepsWeights: handsOver)
+        let parts = tap?.parts(ofLayer: layer) ?? []
+        let keepsWeights = parts.contains(.weights)
+        if keepsWeights { attentionWeights.reserve(configuration.headCount * rows * (first + rows)) }
+        attend(rows: rows, first: first, store: store, layer: storeLayer, keepsWeights: keepsWeights)
         try checkFinite(layer: layer, rows: rows)
-        if handsOver, let tap {
+        if !parts.isEmpty, let tap {
+            let keys = store.keyPanels(layer: storeLayer, kvHead: 0)
             try tap.absorb(
-                LayerAttention(
-                    layer: layer, headCount: configuration.headCount, queryCount: rows, firstQuery: first,
-                    keyCount: first + rows,
-                    weights: UnsafeBufferPointer(
-                        start: attentionWeights.start, count: configuration.headCount * rows * (first + rows)),
-                    logSumExp: UnsafeBufferPointer(start: logSumExp.start, count: configuration.headCount * rows)))
+                lend(parts, layer: layer, rows: rows, first: first, keyPanels: keys, keyStride: store.keyHeadSize))
         }
         multiply(
             mixed.start, weights.attentionOutput, rows: rows, inputStride: padded(queryWidth), to: stream.start,
@@ -115,6 +114,47 @@ public final class Transformer {
         multiply(
             gated.start, weights.down, rows: rows, inputStride: padded(configuration.mlpWidth), to: stream.start,
             stride: width, adds: true)
+    }
+
+    /// What a tap asked for of the layer that was just attended to: queries and keys were rotated where they lie.
+    private func lend(
+        _ parts: LayerParts, layer: Int, rows: Int, first: Int, keyPanels: UnsafePointer<Float>, keyStride: Int
+    ) -> LayerAttention {
+        let (heads, kvHeads) = (configuration.headCount, configuration.kvHeadCount)
+        let channels = configuration.headWidth
+        func vectors(
+            _ part: LayerParts, _ start: UnsafePointer<Float>, column: Int, heads: Int, stride: Int
+        ) -> HeadVectors? {
+            guard parts.contains(part) else { return nil }
+            return HeadVectors(
+                UnsafeBufferPointer(start: start + column, count: (rows - 1) * stride + heads * channels),
+                headCount: heads, rowCount: rows, channelCount: channels, headStride: channels, rowStride: stride)
+        }
+        let keyColumn = heads * channels
+        let (from, stride) = (projected.start, projectedStride)
+        let hasWeights = parts.contains(.weights)
+        return LayerAttention(
+            layer: layer, headCount: heads, queryCount: rows, firstQuery: first, keyCount: first + rows,
+            weights: UnsafeBufferPointer(
+                start: attentionWeights.start, count: hasWeights ? heads * rows * (first + rows) : 0),
+            logSumExp: UnsafeBufferPointer(start: logSumExp.start, count: hasWeights ? heads * rows : 0),
+            queries: vectors(.queries, from, column: 0, heads: heads, stride: stride),
+            keys: vectors(.keys, from, column: keyColumn, heads: kvHeads, stride: stride),
+            values: vectors(.values, from, column: keyColumn + kvHeads * channels, heads: kvHeads, stride: stride),
+            outputs: vectors(.outputs, mixed.start, column: 0, heads: heads, stride: padded(heads * channels)),
+            allKeys: parts.contains(.allKeys)
+                ? KeyPanels(
+                    UnsafeBufferPointer(start: keyPanels, count: kvHeads * keyStride), headCount: kvHeads,
+                    keyCount: first + rows, channelCount: channels, headStride: keyStride) : nil)
+    }
+
+    private func handOverStream(depth: Int, rows: Int, first: Int, tap: (any AttentionTap)?) throws {
+        guard let tap, tap.wantsResidual(atDepth: depth) else { return }
+        let width = configuration.width
+        try tap.absorb(
+            ResidualStream(
+                depth: depth, firstPosition: first, rowCount: rows, width: width,
+                values: UnsafeBufferPointer(start: stream.start, count: rows * width)))
     }
 
     /// RMSNorm of rows of the residual stream.

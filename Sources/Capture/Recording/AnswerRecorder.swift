@@ -40,7 +40,9 @@ final class AnswerRecorder {
                 let row = position - offset - attention.firstQuery
                 let start = (heads[index] * attention.queryCount + row) * keys
                 let target = place * rowBlock + (layer.index * heads.count + index) * width
-                encodeRow(attention.weights[start..<start + keys], to: out[target..<target + width])
+                encodeRow(
+                    UnsafeBufferPointer(rebasing: attention.weights[start..<start + keys]),
+                    to: out[target..<target + width])
             }
         }
     }

@@ -9,27 +9,40 @@ struct RecordedStep {
     /// A position of the prompt is of the class `prompt` even where the prompt itself holds the mask token, and in the
     /// unconditional pass, which hides the prompt: the classes of both passes are those of the same positions.
     let classes: [UInt8]
+    /// Whether a key was fed in masked, 0 or 1: of both passes what the conditional one was fed, as the classes are.
+    let isMasked: [UInt8]
+    /// The step's place along the axes of steps that keep maps and per-query signals; nil where it keeps none.
+    let mapPlace: Int?
+    /// Rows fed in, counted from the first, that maps and per-query signals are kept of.
+    let keptRows: [Int]
+    /// The place of the first of them along the axis of queries.
+    let firstKept: Int
+    /// The place among the kept rows of each row fed in; -1 where it is not kept.
+    let keptPlaces: [Int32]
 
-    /// Classifies the rows of a step.
-    init(_ input: StepInput, promptLength: Int) {
+    /// Prepares a step of a plan.
+    init(_ input: StepInput, plan: TracePlan) {
         self.input = input
         classes = input.queries.map { position in
             let kind: QueryClass =
-                position < promptLength ? .prompt : input.isMasked[position] ? .masked : .unmasked
+                position < plan.promptLength ? .prompt : input.isMasked[position] ? .masked : .unmasked
             return UInt8(kind.rawValue)
         }
+        isMasked = input.isMasked.map { $0 ? 1 : 0 }
+        mapPlace = plan.mapPlace(ofStep: input.index)
+        let first = input.queries.lowerBound
+        if let queries = plan.queries {
+            keptRows = queries.filter(input.queries.contains).map { $0 - first }
+            firstKept = queries.count { $0 < first }
+        } else {
+            keptRows = Array(0..<input.queries.count)
+            firstKept = first
+        }
+        var places = Array(repeating: Int32(-1), count: input.queries.count)
+        for (place, row) in keptRows.enumerated() { places[row] = Int32(place) }
+        keptPlaces = places
     }
-}
 
-/// One layer's attention on its way into the trace.
-struct RecordedLayer {
-    /// The attention.
-    let attention: LayerAttention
-    /// The layer's index along the axis of recorded layers.
-    let index: Int
-    /// The pass that it comes from.
-    let pass: Pass
-
-    /// The dataset's key, in the group of this pass.
-    func key<E>(_ key: DatasetKey<E>) -> DatasetKey<E> { pass == .conditional ? key : key.unconditional }
+    /// Whether the step keeps a row of maps or per-query signals.
+    var keepsRows: Bool { mapPlace != nil && !keptRows.isEmpty }
 }

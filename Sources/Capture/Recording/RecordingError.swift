@@ -8,6 +8,10 @@ public enum RecordingError: Error, Equatable, Sendable {
     case wrongAttention(step: Int, layer: Int, String)
     /// A pass handed over fewer or more layers than are to be recorded.
     case wrongLayers(step: Int, pass: Pass, layers: Int, planned: Int)
+    /// The residual stream has other rows than the step, or comes out of order.
+    case wrongStream(step: Int, depth: Int, String)
+    /// A pass handed over the residual stream at fewer or more depths than the model has.
+    case wrongDepths(step: Int, pass: Pass, depths: Int, planned: Int)
     /// A position was unmasked that was not announced as a candidate.
     case notCandidate(step: Int, position: Int)
     /// A step of a run that was taken up came out otherwise than it did: another machine, or other weights.
@@ -25,6 +29,9 @@ extension RecordingError: CustomStringConvertible {
             "step \(step) handed over the attention of \(layers) layers in its \(pass.rawValue) pass, not of \(planned)"
         case .notRepeated(let step):
             "cannot be resumed: step \(step), run again, does not give what the trace holds of it"
+        case .wrongStream(let step, let depth, let text): "residual stream of step \(step), depth \(depth): \(text)"
+        case .wrongDepths(let step, let pass, let depths, let planned):
+            "step \(step) handed over \(depths) depths of the residual stream in its \(pass.rawValue) pass, not \(planned)"
         case .notCandidate(let step, let position):
             "step \(step) unmasked position \(position), which was not among its candidates"
         }

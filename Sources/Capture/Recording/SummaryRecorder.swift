@@ -1,7 +1,8 @@
 import CKernels
 import TraceFormat
 
-/// Sums up attention as it passes by: what each key received, and each row's entropy, log-sum-exp and largest weight.
+/// Sums up attention as it passes by, in one visit of each row: what each key received; each row's entropy, log-sum-exp
+/// and largest weight; how far it looks, and how much of it goes to masked keys.
 final class SummaryRecorder {
     private let plan: TracePlan
     private let writer: TraceWriter
@@ -10,88 +11,115 @@ final class SummaryRecorder {
     private let received = ScratchBuffer<Float>()
     /// [worker][class][key], summed in double.
     private let sums = ScratchBuffer<Double>()
-    /// [layer][head][query] of the step (causal), or [head][query] of one layer (bidirectional).
-    private let entropy = ScratchBuffer<Float>()
-    private let maxWeight = ScratchBuffer<Float>()
-    private let logSumExp = ScratchBuffer<Float>()
+    private let entropy: RowSignal
+    private let logSumExp: RowSignal
+    private let maxWeight: RowSignal
+    private let distance: RowSignal
+    private let maskMass: RowSignal
 
     init(writer: TraceWriter, pool: WorkerPool) {
         self.writer = writer
         plan = writer.plan
         self.pool = pool
+        func signal(_ key: DatasetKey<Float>) -> RowSignal {
+            RowSignal(key, headCount: writer.plan.heads.count, writer: writer)
+        }
+        entropy = signal(.entropy)
+        logSumExp = signal(.logSumExp)
+        maxWeight = signal(.maxWeight)
+        distance = signal(.attendedDistance)
+        maskMass = signal(.maskMass)
+    }
+
+    /// What it needs of a recorded layer.
+    func parts(_ step: RecordedStep) -> LayerParts {
+        let wantsRows = step.keepsRows && !plan.signals.isDisjoint(with: [.rows, .distance])
+        return wantsRows || plan.signals.contains(.received) ? .weights : []
     }
 
     /// Sums up a layer, and writes what is complete with it.
     func absorb(_ layer: RecordedLayer, step: RecordedStep) throws {
+        guard !parts(step).isEmpty else { return }
         let wantsReceived = plan.signals.contains(.received)
-        let wantsRows = plan.signals.contains(.rows)
-        guard wantsReceived || wantsRows else { return }
+        let wantsRows = plan.signals.contains(.rows) && step.keepsRows
+        let wantsDistance = plan.signals.contains(.distance) && step.keepsRows
 
         let attention = layer.attention
         let (rows, keys) = (attention.queryCount, attention.keyCount)
-        let heads = plan.heads
+        let (heads, kept) = (plan.heads, step.keptRows)
         let classes = QueryClass.allCases.count
         let classSize = plan.keyCount
-        // The row signals of a causal step wait for its last layer: a chunk of theirs holds a query's rows of all layers.
-        let isCausal = plan.causality == .causal
-        let rowCount = wantsRows ? (isCausal ? plan.layers.count : 1) * heads.count * rows : 0
-        let firstRow = isCausal ? layer.index * heads.count * rows : 0
 
         let receivedOut = received.reserve(wantsReceived ? heads.count * classes * classSize : 0)
         let sums = sums.reserve(wantsReceived ? pool.threadCount * classes * keys : 0)
-        let entropyOut = entropy.reserve(rowCount)
-        let maxWeightOut = maxWeight.reserve(rowCount)
-        let logSumExpOut = logSumExp.reserve(rowCount)
+        func numbers(_ signal: RowSignal, _ isWanted: Bool) -> UnsafeMutablePointer<Float>? {
+            isWanted ? signal.numbers(ofLayer: layer.index, rows: kept.count).baseAddress : nil
+        }
+        let entropyOut = numbers(entropy, wantsRows)
+        let maxWeightOut = numbers(maxWeight, wantsRows)
+        let logSumExpOut = numbers(logSumExp, wantsRows)
+        let distanceOut = numbers(distance, wantsDistance)
+        let maskMassOut = numbers(maskMass, wantsDistance)
         step.classes.withUnsafeBufferPointer { rowClasses in
-            pool.forEach(heads.count) { index, worker in
-                var job = ck_summary_job()
-                job.weights = attention.weights.baseAddress.map { $0 + heads[index] * rows * keys }
-                job.rows = rows
-                job.keys = keys
-                job.classes = rowClasses.baseAddress
-                job.class_count = classes
-                if wantsReceived {
-                    job.sums = sums.baseAddress.map { $0 + worker * classes * keys }
-                    job.received = receivedOut.baseAddress.map { $0 + index * classes * classSize }
-                    job.received_stride = classSize
-                }
-                if wantsRows {
-                    let start = firstRow + index * rows
-                    job.entropy = entropyOut.baseAddress.map { $0 + start }
-                    job.max_weight = maxWeightOut.baseAddress.map { $0 + start }
-                    for row in 0..<rows {
-                        logSumExpOut[start + row] = attention.logSumExp[heads[index] * rows + row]
+            step.keptPlaces.withUnsafeBufferPointer { places in
+                step.isMasked.withUnsafeBufferPointer { isMasked in
+                    pool.forEach(heads.count) { index, worker in
+                        let start = index * kept.count
+                        var job = ck_summary_job()
+                        job.weights = attention.weights.baseAddress.map { $0 + heads[index] * rows * keys }
+                        job.rows = rows
+                        job.keys = keys
+                        job.classes = rowClasses.baseAddress
+                        job.class_count = classes
+                        if wantsReceived {
+                            job.sums = sums.baseAddress.map { $0 + worker * classes * keys }
+                            job.received = receivedOut.baseAddress.map { $0 + index * classes * classSize }
+                            job.received_stride = classSize
+                        }
+                        job.places = places.baseAddress
+                        job.entropy = entropyOut.map { $0 + start }
+                        job.max_weight = maxWeightOut.map { $0 + start }
+                        job.distance = distanceOut.map { $0 + start }
+                        job.mask_mass = maskMassOut.map { $0 + start }
+                        job.first_query = attention.firstQuery
+                        job.is_masked = isMasked.baseAddress
+                        ck_summarise(&job)
+                        if let logSumExpOut {
+                            for (place, row) in kept.enumerated() {
+                                logSumExpOut[start + place] = attention.logSumExp[heads[index] * rows + row]
+                            }
+                        }
                     }
                 }
-                ck_summarise(&job)
             }
         }
 
         if wantsReceived {
             try writer.write(
-                layer.key(.received), at: [step.input.index, layer.index, 0, 0, 0],
+                .received.of(layer.pass), at: [step.input.index, layer.index, 0, 0, 0],
                 shape: [1, 1, heads.count, classes, classSize], values: UnsafeBufferPointer(receivedOut))
         }
-        if wantsRows && !isCausal {
-            try writeRows(
-                at: [step.input.index, layer.index, 0, 0], shape: [1, 1, heads.count, rows], key: layer.key)
-        }
+        guard let mapPlace = step.mapPlace, step.keepsRows else { return }
+        for signal in signals { try signal.finish(layer, at: mapPlace, rows: kept.count) }
     }
 
     /// Writes what had to wait for the last layer of a step.
     func finish(_ step: RecordedStep) throws {
-        guard plan.signals.contains(.rows), plan.causality == .causal else { return }
-        try writeRows(
-            at: [0, 0, 0, step.input.queries.lowerBound],
-            shape: [1, plan.layers.count, plan.heads.count, step.input.queries.count], key: { $0 })
+        for signal in signals { try signal.finish(first: step.firstKept, rows: step.keptRows.count) }
     }
 
-    private func writeRows(
-        at origin: [Int], shape: [Int], key: (DatasetKey<Float>) -> DatasetKey<Float>
-    ) throws {
-        let count = shape.reduce(1, *)
-        for (name, buffer) in [(DatasetKey.entropy, entropy), (.logSumExp, logSumExp), (.maxWeight, maxWeight)] {
-            try writer.write(key(name), at: origin, shape: shape, values: UnsafeBufferPointer(buffer.reserve(count)))
+    private var signals: [RowSignal] {
+        (plan.signals.contains(.rows) ? [entropy, logSumExp, maxWeight] : [])
+            + (plan.signals.contains(.distance) ? [distance, maskMass] : [])
+    }
+
+    /// Bytes that it takes at a plan's widest step.
+    static func memoryBytes(_ plan: TracePlan, threads: Int, rows: Int) -> Int {
+        var bytes = 0
+        if plan.signals.contains(.received) {
+            bytes += QueryClass.allCases.count * plan.keyCount * (4 * plan.heads.count + 8 * threads)
         }
+        let signals = (plan.signals.contains(.rows) ? 3 : 0) + (plan.signals.contains(.distance) ? 2 : 0)
+        return bytes + signals * RowSignal.memoryBytes(plan, headCount: plan.heads.count, rows: rows)
     }
 }

@@ -21,7 +21,7 @@ struct TimelineRecorder {
 
     /// Writes the row of a step in every dataset of the timeline.
     mutating func write(_ input: StepInput, _ result: StepResult) throws {
-        try writeVocabulary(input.tokens + result.predictedIDs)
+        try writeVocabulary(input.tokens + result.predictedIDs + result.topIDs)
         try writeState(input, result)
         let origin = [input.index, 0]
         let shape = [1, plan.positionCount]
@@ -31,6 +31,11 @@ struct TimelineRecorder {
         try writer.write(.confidence, at: origin, shape: shape, values: result.confidence)
         try writer.write(.transferScore, at: origin, shape: shape, values: result.transferScore)
         try writer.write(.predictionEntropy, at: origin, shape: shape, values: result.predictionEntropy)
+        if plan.signals.contains(.top) {
+            let shape = [1, plan.positionCount, plan.rankCount]
+            try writer.write(.topID, at: [input.index, 0, 0], shape: shape, values: result.topIDs)
+            try writer.write(.topProbability, at: [input.index, 0, 0], shape: shape, values: result.topProbabilities)
+        }
 
         try writer.write(.block, at: input.index, value: Int32(input.block))
         try writer.write(.maskCount, at: input.index, value: Int32(input.isMasked.count { $0 }))

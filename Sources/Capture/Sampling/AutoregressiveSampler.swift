@@ -80,7 +80,8 @@ public struct AutoregressiveSampler: Sendable, Equatable, Codable {
             let logits = try model.logits(
                 for: Array(tokens[queries]), at: [position - 1], cache: cache, tap: observer?.tap(for: .conditional))
             try logits.check(rowCount: 1)
-            var result = StepResult(index: step, positionCount: observer == nil ? 0 : length)
+            var result = StepResult(
+                index: step, positionCount: observer == nil ? 0 : length, topCount: observer?.topCount ?? 0)
             let token = try logits.withRow(0) { row throws(SamplingError) in
                 guard let best = row.best() else { throw .notFinite(step: step, position: position) }
                 let token =
@@ -90,14 +91,10 @@ public struct AutoregressiveSampler: Sendable, Equatable, Codable {
                         best: best, temperature: temperature, random: random, stream: .autoregressive, step: step,
                         position: position)
                 if observer != nil {
-                    let distribution = row.distribution(of: token, best: best)
-                    result.predictedIDs[position] = Int32(token)
-                    result.confidence[position] = Float(distribution.probability)
-                    result.transferScore[position] = Float(distribution.probability)
-                    result.predictionEntropy[position] = Float(distribution.entropy)
+                    let confidence = result.note(token, at: position, row, best: best)
+                    result.transferScore[position] = Float(confidence)
                     result.transfers = [
-                        StepResult.Transfer(
-                            position: position, token: Int32(token), score: distribution.probability)
+                        StepResult.Transfer(position: position, token: Int32(token), score: confidence)
                     ]
                 }
                 return Int32(token)

@@ -11,6 +11,13 @@ public protocol GenerationObserver: AnyObject {
     func tap(for pass: Pass) -> (any AttentionTap)?
     /// The running step has ended.
     func stepDidEnd(_ result: StepResult) throws
+    /// How many of the likeliest tokens a step's result must list for each position asked for.
+    var topCount: Int { get }
+}
+
+extension GenerationObserver {
+    /// None, unless the observer says otherwise.
+    public var topCount: Int { 0 }
 }
 
 /// What is fed in at a step. Arrays by position have one element for each position of the run at full length.
@@ -76,17 +83,38 @@ public struct StepResult: Sendable, Equatable {
     public var transferScore: [Float]
     /// Entropy of that distribution in nats; NaN elsewhere.
     public var predictionEntropy: [Float]
+    /// The likeliest tokens of each position under that distribution, [position][rank], the best first, equal ones by
+    /// rising id; -1 where the position was not asked for. As many ranks as the observer wants.
+    public var topIDs: [Int32]
+    /// Their probabilities; NaN where the position was not asked for.
+    public var topProbabilities: [Float]
     /// The positions that were unmasked, by falling score, then rising position. A position for which the model chose
     /// the mask token itself stays masked and is not among them.
     public var transfers: [Transfer]
 
     /// The result of a step that has asked for nothing and written nothing yet.
-    public init(index: Int, positionCount: Int) {
+    public init(index: Int, positionCount: Int, topCount: Int = 0) {
         self.index = index
         predictedIDs = Array(repeating: -1, count: positionCount)
         confidence = Array(repeating: .nan, count: positionCount)
         transferScore = Array(repeating: .nan, count: positionCount)
         predictionEntropy = Array(repeating: .nan, count: positionCount)
+        topIDs = Array(repeating: -1, count: positionCount * topCount)
+        topProbabilities = Array(repeating: .nan, count: positionCount * topCount)
         transfers = []
+    }
+
+    /// Notes what an observer sees of a position's distribution beside the sampler's choice.
+    mutating func note(_ token: Int, at position: Int, _ row: LogitRow, best: Int) -> Double {
+        let distribution = row.distribution(of: token, best: best)
+        predictedIDs[position] = Int32(token)
+        confidence[position] = Float(distribution.probability)
+        predictionEntropy[position] = Float(distribution.entropy)
+        let ranks = topIDs.count / max(1, predictedIDs.count)
+        for (rank, token) in row.top(ranks).enumerated() {
+            topIDs[position * ranks + rank] = Int32(token)
+            topProbabilities[position * ranks + rank] = Float(distribution.probability(of: row.values[token]))
+        }
+        return distribution.probability
     }
 }

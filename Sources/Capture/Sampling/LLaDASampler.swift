@@ -117,7 +117,8 @@ public struct LLaDASampler: Sendable, Equatable, Codable {
             let asked = observer == nil ? candidates : masked
             let logits = try logits(
                 for: tokens, at: asked, hiding: isPrompt, maskID: maskID, model: model, observer: observer)
-            var result = StepResult(index: step, positionCount: observer == nil ? 0 : tokens.count)
+            var result = StepResult(
+                index: step, positionCount: observer == nil ? 0 : tokens.count, topCount: observer?.topCount ?? 0)
             var choices: [StepResult.Transfer] = []
             for (row, position) in asked.enumerated() {
                 let choice = try logits.withRow(row) { row throws(SamplingError) in
@@ -172,11 +173,7 @@ public struct LLaDASampler: Sendable, Equatable, Codable {
                 best: best, temperature: temperature, random: random, stream: .gumbel, step: step, position: position)
         var confidence = Double.nan
         if wide {
-            let distribution = row.distribution(of: token, best: best)
-            confidence = distribution.probability
-            result.predictedIDs[position] = Int32(token)
-            result.confidence[position] = Float(confidence)
-            result.predictionEntropy[position] = Float(distribution.entropy)
+            confidence = result.note(token, at: position, row, best: best)
         } else if remasking == .lowConfidence {
             confidence = row.probability(of: token, best: best)
         }

@@ -53,8 +53,22 @@ struct LogitRow {
         return exp(Double(values[token]) - top) / sum
     }
 
+    /// softmax(logits), summed up.
+    struct Distribution {
+        /// The probability of the token asked about.
+        let probability: Double
+        /// Entropy in nats.
+        let entropy: Double
+        /// The largest logit, and the sum of exponentials of what the others are below it.
+        fileprivate let top: Double
+        fileprivate let sum: Double
+
+        /// The probability of a logit of the row.
+        func probability(of logit: Float) -> Double { exp(Double(logit) - top) / sum }
+    }
+
     /// The same probability, and the entropy of softmax(logits) in nats, ln Z - sum p (l - max), in one pass.
-    func distribution(of token: Int, best: Int) -> (probability: Double, entropy: Double) {
+    func distribution(of token: Int, best: Int) -> Distribution {
         let top = Double(values[best])
         var sum = 0.0
         var weighted = 0.0
@@ -65,6 +79,23 @@ struct LogitRow {
             // A logit of minus infinity has weight 0, and adds 0 rather than 0 times infinity.
             if weight > 0 { weighted += weight * distance }
         }
-        return (exp(Double(values[token]) - top) / sum, max(0, log(sum) - weighted / sum))
+        return Distribution(
+            probability: exp(Double(values[token]) - top) / sum, entropy: max(0, log(sum) - weighted / sum), top: top,
+            sum: sum)
+    }
+
+    /// The tokens with the largest logits, the largest first, equal ones by rising id. No more than there are tokens.
+    func top(_ count: Int) -> [Int] {
+        guard count > 0 else { return [] }
+        var best: [Int] = []
+        best.reserveCapacity(count + 1)
+        for token in values.indices {
+            if best.count == count, values[token] <= values[best[count - 1]] { continue }
+            // Behind those that are as large: they have lower ids.
+            let place = best.firstIndex { values[$0] < values[token] } ?? best.count
+            best.insert(token, at: place)
+            if best.count > count { best.removeLast() }
+        }
+        return best
     }
 }

@@ -16,6 +16,8 @@ public struct ResumePoint: Sendable {
     public let predictedIDs: [Int32]
     /// How sure it was, (position).
     public let confidence: [Float]
+    /// The largest error of rebuilt weights so far, by layer; empty where none are recorded.
+    public let rebuildErrors: [Pass: [Float]]
     /// The ids that occurred by then.
     public let vocabulary: Set<Int32>
 }
@@ -110,12 +112,17 @@ extension ResumePoint {
     /// What a trace ends with; `vocabulary` is what was copied of its table of texts.
     init(of trace: Trace, vocabulary: Set<Int32>) throws {
         let last = trace.committedSteps - 1
+        var errors: [Pass: [Float]] = [:]
+        for pass in [Pass.conditional, .unconditional] where trace.contains(DatasetKey<Float>.rebuildError.of(pass)) {
+            let all = try trace.read(DatasetKey<Float>.rebuildError.of(pass))
+            errors[pass] = Array(all.values.suffix(all.shape[1]))
+        }
         let row: Selection = [.step: last..<last + 1]
         self.init(
             steps: trace.committedSteps, isComplete: trace.isComplete,
             stateBefore: try trace.tokenState(afterSteps: last), stateAfter: try trace.tokenState(),
             tokens: try trace.read(.tokenID, row).values, predictedIDs: try trace.read(.predictedID, row).values,
             confidence: try trace.read(.confidence, row).values,
-            vocabulary: vocabulary)
+            rebuildErrors: errors, vocabulary: vocabulary)
     }
 }

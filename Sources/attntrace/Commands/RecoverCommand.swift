@@ -20,7 +20,7 @@ struct RecoverCommand: ParsableCommand, ReadsTrace {
     @Option(help: "Copy only the first so many steps: those before the damage.")
     var steps: Int?
     @Option(help: "Leave out these signals, a,b: those that are damaged.")
-    var drop: SignalList?
+    var drop: SignalNames?
     @Flag(help: "Overwrite an existing output.")
     var force = false
     @Flag(help: "Print what was done as JSON.")

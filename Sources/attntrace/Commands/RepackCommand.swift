@@ -27,7 +27,7 @@ struct RepackCommand: ParsableCommand, ReadsTrace {
     @Option(help: "Strength of compression, 1 (as captured) to 12 (smallest, slowest).")
     var level = 1
     @Option(help: "Leave out these signals, a,b.")
-    var drop: SignalList?
+    var drop: SignalNames?
     @Option(help: "Round maps to so many bits of mantissa, 1 to 9, of float16's 10; recorded in the file.")
     var keepBits: Int?
     @Option(help: "Lay the file out in pages of so many bytes, for reading from object stores.")

@@ -1,5 +1,4 @@
 import Analysis
-import ArgumentParser
 import Foundation
 import TraceFormat
 
@@ -32,19 +31,4 @@ struct CopyReport {
     private func fileSize(_ path: String) throws -> Int {
         (try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int) ?? 0
     }
-}
-
-/// Signals as people list them: `maps,norms`.
-struct SignalList: ExpressibleByArgument {
-    let values: Set<Signal>
-
-    init?(argument: String) {
-        let signals = argument.split(separator: ",", omittingEmptySubsequences: false).map {
-            Signal(rawValue: String($0))
-        }
-        guard let known = signals as? [Signal] else { return nil }
-        values = Set(known)
-    }
-
-    static var allValueStrings: [String] { Signal.allCases.map(\.rawValue) }
 }

@@ -1,0 +1,71 @@
+/// Parts of a layer that a tap may ask for.
+public struct LayerParts: OptionSet, Sendable {
+    /// The parts as bits.
+    public let rawValue: Int
+
+    /// Makes a set from its bits.
+    public init(rawValue: Int) {
+        self.rawValue = rawValue
+    }
+
+    /// The weights of every row, and their log-sum-exp: the transformer keeps them only where they are asked for.
+    public static let weights = LayerParts(rawValue: 1)
+    /// Query vectors of the rows fed in.
+    public static let queries = LayerParts(rawValue: 2)
+    /// Key vectors of the rows fed in.
+    public static let keys = LayerParts(rawValue: 4)
+    /// Value vectors of the rows fed in.
+    public static let values = LayerParts(rawValue: 8)
+    /// Output vectors of the heads.
+    public static let outputs = LayerParts(rawValue: 16)
+    /// Key vectors of every position up to the last row fed in.
+    public static let allKeys = LayerParts(rawValue: 32)
+}
+
+/// The attention of one layer in one forward pass, lent for the duration of a call: the parts that were asked for.
+public struct LayerAttention {
+    /// The layer, from 0.
+    public let layer: Int
+    /// Query heads.
+    public let headCount: Int
+    /// Rows: the queries that were fed in. All positions, or, with a key-value cache, the new ones.
+    public let queryCount: Int
+    /// The position of the first row.
+    public let firstQuery: Int
+    /// Columns: keys 0 ..< keyCount.
+    public let keyCount: Int
+    /// Probabilities, row-major [head][query][key]; exactly 0 where a key is not visible. Empty where not asked for.
+    public let weights: UnsafeBufferPointer<Float>
+    /// Log of the sum of exponentials of each row's scaled scores, [head][query]. Empty where not asked for.
+    public let logSumExp: UnsafeBufferPointer<Float>
+    /// Query vectors after position encoding, a head and row fed in each.
+    public let queries: HeadVectors?
+    /// Key vectors after position encoding, a kv head and row fed in each.
+    public let keys: HeadVectors?
+    /// Value vectors, a kv head and row fed in each.
+    public let values: HeadVectors?
+    /// The heads' outputs, a head and row fed in each: the sum of value vectors by weight.
+    public let outputs: HeadVectors?
+    /// Key vectors after position encoding of every key.
+    public let allKeys: KeyPanels?
+
+    /// Describes a layer's attention.
+    public init(
+        layer: Int, headCount: Int, queryCount: Int, firstQuery: Int, keyCount: Int,
+        weights: UnsafeBufferPointer<Float>, logSumExp: UnsafeBufferPointer<Float>, queries: HeadVectors? = nil,
+        keys: HeadVectors? = nil, values: HeadVectors? = nil, outputs: HeadVectors? = nil, allKeys: KeyPanels? = nil
+    ) {
+        self.layer = layer
+        self.headCount = headCount
+        self.queryCount = queryCount
+        self.firstQuery = firstQuery
+        self.keyCount = keyCount
+        self.weights = weights
+        self.logSumExp = logSumExp
+        self.queries = queries
+        self.keys = keys
+        self.values = values
+        self.outputs = outputs
+        self.allKeys = allKeys
+    }
+}
