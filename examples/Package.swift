@@ -22,5 +22,13 @@ let package = Package(
             name: "capture-from-swift",
             dependencies: [.product(name: "Capture", package: "attntrace")],
             path: "03-capture-from-swift", exclude: ["read.py"], swiftSettings: strict),
+        .executableTarget(
+            name: "rebuild-a-map",
+            dependencies: [.product(name: "TraceFormat", package: "attntrace")],
+            path: "04-rebuild-a-map", exclude: ["rebuild.py"], swiftSettings: strict),
+        .executableTarget(
+            name: "follow-a-capture",
+            dependencies: [.product(name: "TraceFormat", package: "attntrace")],
+            path: "05-follow-a-capture", exclude: ["follow.py"], swiftSettings: strict),
     ]
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support import MODELS, PROMPT, REPO
+from support import MODELS, PROMPT, REPO, capture
 
 EXAMPLES = REPO / "examples"
 # Kept between runs: the libraries are compiled once.
@@ -54,9 +54,32 @@ def test_capture_from_swift(built, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]
 
 
+@pytest.mark.parametrize("options", [["--layers", "0-2", "--heads", "3,5"], ["--model", "tiny-ar"]], ids=["mdm", "ar"])
+def test_rebuild_a_map(built, tmp_path, options):
+    trace = capture(tmp_path / "qk.h5", "--gen-length", "8", "--record", "qk", *options)
+    swift = output(built / "rebuild-a-map", trace)
+    python = output(sys.executable, EXAMPLES / "04-rebuild-a-map/rebuild.py", trace)
+    assert swift == python
+    assert swift.startswith("signals: qk received rows\n") and "layer 1: the last query gives most to key" in swift
+
+
+def test_follow_a_capture(built, tmp_path):
+    """Both sides see every step of a run that is under way."""
+    trace = tmp_path / "live.h5"
+    watchers = [
+        subprocess.Popen([*map(str, command), str(trace)], stdout=subprocess.PIPE, text=True)
+        for command in ([built / "follow-a-capture"], [sys.executable, EXAMPLES / "05-follow-a-capture/follow.py"])]
+    capture(trace, "--gen-length", "48")
+    swift, python = (watcher.communicate(timeout=60)[0] for watcher in watchers)
+    assert [watcher.returncode for watcher in watchers] == [0, 0]
+    assert len(swift.splitlines()) == 49 and swift.splitlines()[-1] == "done: 48 steps"
+    assert [line.split(",")[0] for line in swift.splitlines()] == [line.split(",")[0] for line in python.splitlines()]
+
+
 def test_every_example_is_tested():
     folders = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name[:2].isdigit())
-    assert folders == ["01-read-a-trace", "02-sinks-by-hand", "03-capture-from-swift"]
+    assert folders == [
+        "01-read-a-trace", "02-sinks-by-hand", "03-capture-from-swift", "04-rebuild-a-map", "05-follow-a-capture"]
     for folder in folders:
         assert (EXAMPLES / folder / "main.swift").exists()
         assert list((EXAMPLES / folder).glob("*.py"))
