@@ -109,14 +109,12 @@ struct FileBench {
                             shape: [1, 1, shape.heads, shape.length, shape.length],
                             values: UnsafeBufferPointer(rebasing: all[from..<from + count]))
                     }
+                    let ids = [Int32](repeating: 0, count: shape.length)
+                    try writer.write(TokenState(ids: ids, unmaskStep: ids, unmaskOrder: ids))
                     try writer.commitStep()
                 }
             }
-            let ids = [Int32](repeating: 0, count: shape.length)
-            try writer.finish(
-                TraceOutcome(
-                    finalIDs: ids, unmaskStep: ids, unmaskOrder: ids,
-                    tokenText: Array(repeating: "", count: shape.length), vocabulary: [0: ""]))
+            try writer.finish()
         }
         try report(["seconds": [time]])
     }

@@ -125,9 +125,9 @@ struct StorageEstimate {
     private var ratio: Double {
         let isCausal = layout.plan.causality == .causal
         return switch dataset.schema.path {
-        case "maps/attention": isCausal ? 1.4 : 0.6
-        case "answer/attention": isCausal ? 1.25 : 0.65
-        case "qk/query_vector", "qk/key_vector": isCausal ? 0.96 : 0.81
+        case "maps/attention": isCausal ? 1.1 : 0.28
+        case "answer/attention": isCausal ? 1.1 : 0.4
+        case "qk/query_vector", "qk/key_vector": isCausal ? 0.96 : 0.85
         case "received": isCausal ? 1.05 : 0.9
         case "entropy": 0.92
         case "mask_mass": 0.85
