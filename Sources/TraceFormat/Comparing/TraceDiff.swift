@@ -74,7 +74,7 @@ public struct TraceDiff: Sendable, Equatable {
                 !$0.hasPrefix("content/") && $0 != Dimension.leaf.rawValue
             } + Schema.guidedPaths.sorted().map { Schema.unconditional + $0 }
         for path in paths {
-            let readers = [try a.storage(of: path)?.0, try b.storage(of: path)?.0]
+            let readers = try [a, b].map { try $0.reader(of: path, afterSteps: $0.committedSteps) }
             switch (readers[0], readers[1]) {
             case (nil, nil): break
             case (_?, nil): missing[0].append(path)
