@@ -265,7 +265,9 @@ public final class Trace: Sendable {
 
     /// Hashes every value again, reading the whole trace within some `byteBudget` bytes of memory.
     public func contentTable(byteBudget: Int = 32 << 20) throws -> ContentTable {
-        try ContentTable.compute(planned, file: file, byteBudget: byteBudget) { name in try reader(of: name, afterSteps: committedSteps) }
+        try ContentTable.compute(planned, file: file, byteBudget: byteBudget) { name in
+            try reader(of: name, afterSteps: committedSteps)
+        }
     }
 
     func text(_ name: String) throws -> [String] {
