@@ -86,28 +86,15 @@ extension HDF5File {
         var found: [HDF5Link] = []
         func visit(_ group: String, depth: Int) throws {
             try HDF5Library.locked {
-                func check<Code: SignedInteger>(_ code: Code) throws -> Code {
-                    try HDF5Library.check(code, "list", file: path, object: group)
-                }
-                var info = H5G_info_t()
-                _ = try check(H5Gget_info_by_name(id, group, &info, hid_t(H5P_DEFAULT)))
-                for place in 0..<min(info.nlinks, hsize_t(limit)) {
-                    guard found.count < limit else { return }
-                    var buffer = [CChar](repeating: 0, count: 1024)
-                    _ = try check(
-                        H5Lget_name_by_idx(
-                            id, group, H5_INDEX_NAME, H5_ITER_INC, place, &buffer, buffer.count, hid_t(H5P_DEFAULT)))
-                    let name = String(
-                        decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+                for (name, isHard) in try names(in: group).sorted(by: { $0.0 < $1.0 }) where found.count < limit {
                     let full = group == "." ? name : "\(group)/\(name)"
-                    var link = H5L_info_t()
-                    _ = try check(H5Lget_info(id, full, &link, hid_t(H5P_DEFAULT)))
-                    guard link.type == H5L_TYPE_HARD else {
+                    guard isHard else {
                         found.append(HDF5Link(path: full, target: .outside))
                         continue
                     }
-                    let object = Handle(try check(H5Oopen(id, full, hid_t(H5P_DEFAULT))))
-                    switch H5Iget_type(object.id) {
+                    // What cannot be opened is a finding of those who ask for it.
+                    let object = Handle(H5Oopen(id, full, hid_t(H5P_DEFAULT)))
+                    switch object.id < 0 ? H5I_BADID : H5Iget_type(object.id) {
                     case H5I_GROUP:
                         found.append(HDF5Link(path: full, target: .group))
                         if depth < 8 { try visit(full, depth: depth + 1) }
@@ -119,6 +106,25 @@ extension HDF5File {
         }
         try visit(".", depth: 0)
         return found
+    }
+
+    /// The names in a group, and whether each is a hard link.
+    private func names(in group: String) throws -> [(String, Bool)] {
+        var names: [(String, Bool)] = []
+        try withUnsafeMutablePointer(to: &names) { context in
+            // In the order of the file: to sort, libhdf5 1.10 makes a table, whose release crashes where a link is
+            // damaged.
+            _ = try HDF5Library.check(
+                H5Literate_by_name(
+                    id, group, H5_INDEX_NAME, H5_ITER_NATIVE, nil,
+                    { _, name, info, context in
+                        guard let name, let info, let context else { return -1 }
+                        context.assumingMemoryBound(to: [(String, Bool)].self).pointee.append(
+                            (String(cString: name), info.pointee.type == H5L_TYPE_HARD))
+                        return 0
+                    }, context, hid_t(H5P_DEFAULT)), "list", file: path, object: group)
+        }
+        return names
     }
 }
 

@@ -17,6 +17,9 @@ public struct TraceVerifier: Sendable {
     /// A deep run holds some 64 MB of values at a time, and in a causal trace 8 bytes for each layer, head and position
     /// of the prompt. It uses all processors.
     ///
+    /// libhdf5 itself crashes on some damage of what attaches scales to axes, which carries no checksum: a program that
+    /// must not fall with a hostile file runs this in a process of its own.
+    ///
     /// - Throws: ``TraceError/notFound(path:hint:)``, ``TraceError/system(path:operation:reason:)`` and ``HDF5Error``
     ///   where the system cannot give the file; nothing that the file itself could cause.
     public func run(deep: Bool = false) throws -> VerificationReport {
