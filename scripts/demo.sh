@@ -21,10 +21,12 @@ say "1. Capture: masked diffusion (tiny-mdm) and its autoregressive twin (tiny-a
 "$attntrace" capture --model tiny-ar --prompt "$prompt" --max-new-tokens 64 --temperature 0.7 \
     --output $out/ar.h5
 
-say "2. What the files hold"
+say "2. What the files hold, and that every number in them agrees with the others"
 "$attntrace" info $out/mdm.h5
 echo
 "$attntrace" info $out/ar.h5
+echo
+"$attntrace" verify --deep $out/mdm.h5 $out/ar.h5
 
 say "3. Sinks: a key is one where its received sum is above the mean of the others + 3 (Rulli et al.), per head"
 "$attntrace" sinks $out/mdm.h5 --table summary
