@@ -52,7 +52,13 @@ struct SyntheticRun {
                 [Region(name: "question", kind: "user"), Region(name: "réponse", kind: "answer", isGold: true)],
                 of: (0..<count).map { $0 == 0 ? -1 : $0 < promptLength ? 0 : 1 })
         }
-        for step in 0..<steps {
+        try writeSteps(0..<steps, writer)
+        if steps == plannedSteps { try writer.finish() } else { writer.abandon() }
+    }
+
+    /// Writes and commits some steps.
+    func writeSteps(_ range: Range<Int>, _ writer: TraceWriter) throws {
+        for step in range {
             try writeTimeline(step, writer)
             for pass in isGuided ? [Pass.conditional, .unconditional] : [.conditional] {
                 try writeAttention(step, pass, writer)
@@ -61,7 +67,6 @@ struct SyntheticRun {
             try writeAnswer(step, writer)
             try writer.commitStep()
         }
-        if steps == plannedSteps { try writer.finish() } else { writer.abandon() }
     }
 
     // MARK: Tokens
@@ -85,7 +90,7 @@ struct SyntheticRun {
     private func isMasked(_ step: Int) -> [Bool] { ids(after: step).map { $0 == Self.mask } }
 
     private func writeTimeline(_ step: Int, _ writer: TraceWriter) throws {
-        let (before, after) = (ids(after: step), ids(after: step + 1))
+        let before = ids(after: step)
         let masked = isMasked(step)
         let chosen = position(ofStep: step)
         let asked = (0..<positions).map { isCausal ? $0 == chosen : masked[$0] }
@@ -122,15 +127,20 @@ struct SyntheticRun {
             try row(
                 .visibleQueries, (0..<keys).map { isCausal ? Int32(max(0, promptLength + step - $0)) : Int32(keys) })
         }
+        try writer.write(state(afterStep: step))
+        let occurring = Set(before + (0..<positions).map { asked[$0] ? token($0) : -1 } + [20, 21]).filter { $0 >= 0 }
+        try writer.addVocabulary(occurring.sorted().map { ($0, "t\($0)é") })
+    }
+
+    /// Where the tokens stand after a step.
+    func state(afterStep step: Int) -> TokenState {
         let there = plan.length(of: .position, afterSteps: step + 1) ?? 0
         let unmaskStep = (0..<there).map { position in
             (0...step).first { self.position(ofStep: $0) == position }.map { Int32($0) }
                 ?? (position < promptLength ? -1 : -2)
         }
-        try writer.write(
-            TokenState(ids: Array(after.prefix(there)), unmaskStep: unmaskStep, unmaskOrder: unmaskStep))
-        let occurring = Set(before + (0..<positions).map { asked[$0] ? token($0) : -1 } + [20, 21]).filter { $0 >= 0 }
-        try writer.addVocabulary(occurring.sorted().map { ($0, "t\($0)é") })
+        return TokenState(
+            ids: Array(ids(after: step + 1).prefix(there)), unmaskStep: unmaskStep, unmaskOrder: unmaskStep)
     }
 
     // MARK: Attention

@@ -89,10 +89,13 @@ struct VocabularyRule: PieceRule {
     let log: FindingLog
     let ids: Set<Int32>
     let allowsNone: Bool
+    /// Positions whose id comes from a step that does not count.
+    var uncommitted: Set<Int> = []
 
     func examine(_ piece: ValueSweep.Piece) {
         for (place, id) in piece.values(Int32.self).enumerated() where !ids.contains(id) {
             if id == -1, allowsNone { continue }
+            if uncommitted.contains(piece.box.origin[0] + place) { continue }
             log.add(.vocabMissing, piece.path, "id \(id) at \(piece.place(place)) is not in /vocab_id")
         }
     }

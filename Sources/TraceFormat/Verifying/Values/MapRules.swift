@@ -107,6 +107,8 @@ final class MapRules: PieceRule {
         var quantities: [RowQuantity: [Float]] = [:]
         /// Rows of answers, (head, key), by answer.
         var answers: [Int: [UInt16]] = [:]
+        /// What keys received, (head, class, key), by step.
+        var received: [Int: [Float]] = [:]
 
         init(_ rules: MapRules, place: Int, layer: Int, heads: Range<Int>, rows: Range<Int>) {
             self.heads = heads
@@ -115,6 +117,10 @@ final class MapRules: PieceRule {
                 quantities[quantity] = rules.outline.read(
                     Float.self, path, origin: [place, layer, heads.lowerBound, rows.lowerBound],
                     shape: [1, 1, heads.count, rows.count])
+            }
+            for row in rows where rules.isComplete(row) {
+                let step = rules.step(place: place, row: row)
+                received[step] = rules.received(step: step, layer: layer, heads: heads)
             }
             guard !rules.answers.isEmpty else { return }
             for row in rows {
@@ -131,6 +137,18 @@ final class MapRules: PieceRule {
     /// The step at which a row was computed.
     private func step(place: Int, row: Int) -> Int {
         outline.isCausal ? max(0, queries[row] - outline.plan.promptLength + 1) : outline.mapSteps[place]
+    }
+
+    /// Whether with this row everything that a class of queries gives at its step has been seen: of a causal trace's
+    /// generated rows each, of a bidirectional map the last.
+    private func isComplete(_ row: Int) -> Bool {
+        outline.isCausal ? queries[row] >= outline.plan.promptLength : row == queries.count - 1
+    }
+
+    private func received(step: Int, layer: Int, heads: Range<Int>) -> [Float]? {
+        outline.read(
+            Float.self, prefix + "received", origin: [step, layer, heads.lowerBound, 0, 0],
+            shape: [1, 1, heads.count, 3, keys])
     }
 
     private func maskedPositions(step: Int) -> [UInt8]? {
@@ -179,7 +197,9 @@ final class MapRules: PieceRule {
             judgeVisibility(values, site, place, suppressed?.flags ?? [])
             judgeBeside(row, values, site, place, largest, masked, beside)
             if outline.isCausal, query >= outline.plan.promptLength {
-                compareReceived(step: step, site, kind: 1, UnsafeBufferPointer(rowBuffer), isWhole: true)
+                compareReceived(
+                    beside.received[step], of: site.head - beside.heads.lowerBound, step: step, site, kind: 1,
+                    UnsafeBufferPointer(rowBuffer), isWhole: true)
                 continue
             }
             let kind = query < outline.plan.promptLength ? 0 : masked.map { $0[query] == 1 ? 2 : 1 } ?? 1
@@ -188,7 +208,7 @@ final class MapRules: PieceRule {
             RowArithmetic.add(row, to: sum, keys)
         }
         flush()
-        put(head, site, masked: masked)
+        put(head, site, masked: masked, beside)
     }
 
     private func suppressedKeys(step: Int, _ site: Site) -> [UInt8]? {
@@ -270,7 +290,7 @@ final class MapRules: PieceRule {
         }
     }
 
-    private func put(_ head: HeadSums, _ site: Site, masked: [UInt8]?) {
+    private func put(_ head: HeadSums, _ site: Site, masked: [UInt8]?, _ beside: Beside) {
         if outline.isCausal {
             let index = site.layer * outline.plan.heads.count + site.head
             prompt.withLock { prompt in
@@ -288,31 +308,32 @@ final class MapRules: PieceRule {
         for position in masked.indices {
             expected[position < outline.plan.promptLength ? 0 : masked[position] == 1 ? 2 : 1] += 1
         }
+        let step = outline.mapSteps[site.place]
         for kind in 0..<3 {
             head.sums[kind].map { Float($0) }.withUnsafeBufferPointer { sums in
                 compareReceived(
-                    step: outline.mapSteps[site.place], site, kind: kind, sums,
+                    beside.received[step], of: site.head - beside.heads.lowerBound, step: step, site, kind: kind, sums,
                     isWhole: head.counts[kind] == expected[kind])
             }
         }
     }
 
     /// Holds sums over rows against what keys have received; where not every row is kept, they can only be less.
+    /// `received` is (head, class, key), and `place` the head's there.
     private func compareReceived(
-        step: Int, _ site: Site, kind: Int, _ sums: UnsafeBufferPointer<Float>, isWhole: Bool
+        _ received: [Float]?, of place: Int, step: Int, _ site: Site, kind: Int, _ sums: UnsafeBufferPointer<Float>,
+        isWhole: Bool
     ) {
-        guard outline.readers[prefix + "received"] != nil,
-            let received = outline.read(
-                Float.self, prefix + "received", origin: [step, site.layer, site.head, kind, 0],
-                shape: [1, 1, 1, 1, keys])
-        else { return }
+        guard let received else { return }
+        let start = (place * 3 + kind) * keys
         for key in 0..<min(keys, sums.count) {
-            let allowed = tolerance.sum(max(sums[key], received[key]), terms: keys)
-            let difference = received[key] - sums[key]
+            let stated = received[start + key]
+            let allowed = tolerance.sum(max(sums[key], stated), terms: keys)
+            let difference = stated - sums[key]
             if difference < -allowed || isWhole && difference > allowed {
                 log.add(
                     .mapsReceived, prefix + "received",
-                    "is \(received[key]) where the maps give \(sums[key]) at step \(step), layer \(site.layer), head \(site.head), query_class \(kind), key \(key)"
+                    "is \(stated) where the maps give \(sums[key]) at step \(step), layer \(site.layer), head \(site.head), query_class \(kind), key \(key)"
                 )
                 return
             }
@@ -326,9 +347,11 @@ final class MapRules: PieceRule {
             for index in prompt.counts.indices where prompt.counts[index] == promptRows {
                 let (layer, head) = index.quotientAndRemainder(dividingBy: outline.plan.heads.count)
                 let site = Site(place: 0, layer: layer, head: head, firstRow: 0, rowCount: promptRows)
+                let received = received(step: 0, layer: layer, heads: head..<head + 1)
                 prompt.sums[index].map { Float($0) }.withUnsafeBufferPointer { sums in
                     compareReceived(
-                        step: 0, site, kind: 0, sums, isWhole: promptRows == outline.plan.promptLength)
+                        received, of: 0, step: 0, site, kind: 0, sums,
+                        isWhole: promptRows == outline.plan.promptLength)
                 }
             }
         }

@@ -56,7 +56,11 @@ extension ValueSweep {
         case "token_id", "predicted_id", "final_id", "top_id":
             guard let ids = outline.vector(Int32.self, "vocab_id") else { return [] }
             let allowsNone = plain != "final_id" && (plain != "token_id" || outline.isCausal)
-            return [VocabularyRule(log: log, ids: Set(ids), allowsNone: allowsNone)]
+            var rule = VocabularyRule(log: log, ids: Set(ids), allowsNone: allowsNone)
+            if plain == "final_id", !outline.isComplete, let steps = outline.vector(Int32.self, "unmask_step") {
+                rule.uncommitted = Set(steps.indices.filter { Int(steps[$0]) >= outline.committed })
+            }
+            return [rule]
         case "block": return [from(-1)]
         case "hidden_max_channel":
             // The last token of a causal run is never fed in, and has no values.

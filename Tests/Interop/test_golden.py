@@ -1,0 +1,66 @@
+"""The golden traces, read with h5py and xarray alone: what they hold is what expected.json says."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from checker import hashes
+from checker.schema import described, is_hashed
+from support import REPO, run_python
+
+GOLDEN = REPO / "Tests/Golden"
+EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_values(name):
+    expected = EXPECTED[name]
+    with h5py.File(GOLDEN / name, "r", swmr=name.endswith(".partial")) as file:
+        committed = int(file["committed_steps"][()])
+        assert committed == expected["committedSteps"]
+        assert file["is_complete"][()] == expected["isComplete"] == (not name.endswith(".partial"))
+        causal = file.attrs["causality"] == b"causal"
+        ids, steps = file["final_id"][()], file["unmask_step"][()]
+        ids = np.where(steps >= committed, file.attrs["mask_token_id"], ids)
+        count = file.attrs["prompt_length"] + committed if causal else len(ids)
+        assert ids[:count].tolist() == expected["finalIDs"]
+        answer = file["answer/attention"][0 if causal else 1, 1, 2]
+        assert np.array_equal(answer[: len(expected["answer"])].astype("f4"), np.array(expected["answer"], "f4"))
+        if "received" in expected:
+            received = file["received"][1, 1, 2][:, : len(expected["answer"])]
+            assert np.array_equal(received.ravel(), np.array(expected["received"], "f4"))
+        else:
+            assert "received" not in file
+
+
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name.endswith(".h5")])
+def test_content_hash(name):
+    """From the specification alone, without the table in the file."""
+    with h5py.File(GOLDEN / name, "r") as file:
+        leaves = {("@", -1): hashes.attributes_leaf(file)}
+        causal = file.attrs["causality"] == b"causal"
+
+        def visit(path, item):
+            entry = described(path)
+            if isinstance(item, h5py.Dataset) and entry is not None and is_hashed(path):
+                for index, value in hashes.leaves_of(item, path, entry, item.shape, causal):
+                    leaves[path, index] = value
+
+        file.visititems(visit)
+        assert hashes.total(leaves) == EXPECTED[name]["contentHash"] == file["content_sha256"][()].decode()
+
+
+@pytest.mark.parametrize("name", [name for name in EXPECTED if name.endswith(".h5")])
+def test_xarray_opens_it(name):
+    """In a process of its own: netCDF4 crashes rather than complains."""
+    code = """
+import sys, xarray as xr
+trace = xr.open_dataset(sys.argv[1])
+print(dict(trace.sizes)["step"])
+tree = xr.open_datatree(sys.argv[1], engine="h5netcdf")
+print(tree["answer/attention"].dims)
+"""
+    lines = run_python(code, GOLDEN / name).splitlines()
+    assert lines == ["4", "('generated', 'layer', 'head', 'key')"]
