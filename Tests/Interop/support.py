@@ -145,6 +145,7 @@ class Recorded:
                 assert same(f[name][part], self.values[name][part]), f"{name} of {steps} steps"
                 compared += 1
         assert compared >= 8
+        self.check_tokens(f, steps)
         keys = slice(lengths.get("key"))
         for place, step in enumerate(self.values["answer/source_step"]):
             if step < steps:
@@ -153,6 +154,25 @@ class Recorded:
                 assert same(
                     f["answer/attention"][place][..., keys], self.values["answer/attention"][place][..., keys])
         return steps
+
+    def check_tokens(self, f, steps):
+        """What grows by token and not by step: right for committed steps; beyond, at most something of the next one."""
+        done = self.values["unmask_step"] < steps
+        if self.is_causal:
+            done = done[: self.prompt_length + steps]
+        for name in ["final_id", "unmask_step", "unmask_order", "position_id"]:
+            found = f[name][: len(done)]
+            assert same(found[done], self.values[name][: len(done)][done]), f"{name} after {steps} steps"
+        later = f["unmask_step"][: len(done)][~done]
+        assert not np.any((later >= -1) & (later < steps)), "unmask_step of what is still masked"
+
+        texts = dict(zip(self.values["vocab_id"], self.values["vocab_text"]))
+        found = dict(zip(f["vocab_id"][()], f["vocab_text"][()]))
+        occurring = {*self.values["final_id"][: len(done)][done]}
+        for name in {"token_id", "predicted_id", "top_id"} & self.axes.keys():
+            occurring.update(self.values[name][:steps].flat)
+        for token in occurring:
+            assert token < 0 or found[token] == texts[token], f"the text of {token} after {steps} steps"
 
     def check_whole(self, path):
         """A finished file has all of it."""

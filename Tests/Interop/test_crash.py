@@ -2,7 +2,8 @@
 by the system that it cannot be done.
 
 One run is recorded with every byte that it wrote, which gives the files as a kill at any moment would leave them. A
-sample of moments is also lived through by a real process. `make crash` takes every call instead of a sample.
+sample of moments is also lived through by a real process. What is left is read by h5py, and a part of it is verified,
+recovered and resumed by the command. `make crash` takes every call instead of a sample.
 """
 
 import errno
@@ -13,7 +14,7 @@ import shutil
 import signal
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import pytest
 
 from faults import build
 from faults.calls import Call, Files, read_log
-from support import ATTNTRACE, Recorded, answer, attntrace, open_running, small_disk
+from support import ATTNTRACE, Recorded, answer_json, attntrace, open_running, small_disk
 
 ALL = os.environ.get("CRASH_POINTS") == "all"
 STEPS = 8
@@ -33,9 +34,10 @@ SCENARIOS = {
     "causal": [*SMALL, "--model", "tiny-ar"],
     "forced": [*SMALL, "--force"],
 }
-OUTPUT, PARTIAL = "out.h5", "out.h5.partial"
-# Where there is a trace of that name, and it is replaced.
-BEFORE = {"forced": {OUTPUT: b"an older file of that name"}}
+# The name of a trace, its name until it is whole, and the one it has until readers may open it.
+OUTPUT, PARTIAL, HUSK = "out.h5", "out.h5.partial", "out.h5.partial.new"
+# Where there are files of these names, and they are replaced.
+BEFORE = {"forced": {OUTPUT: b"an older file of that name", PARTIAL: b"what an older run left"}}
 FINISHED = STEPS + 1
 
 
@@ -47,7 +49,9 @@ class Run:
     calls: list
     whole: Recorded
     record: int = 0  # place of the commit record in the file
+    opened: int = 0  # the call from which on readers may open it
     is_paged: bool = False  # whether metadata stays within pages
+    contents: list = field(default_factory=list)  # hashes of its first 1, 2, ... steps
 
     @property
     def before(self):
@@ -114,9 +118,17 @@ def runs(folder):
         run = Run(scenario, library, calls, Recorded(place / OUTPUT))
         middle = place / "middle"
         middle.write_bytes(next(files[PARTIAL] for call, files in states(run) if call.number > len(calls) // 2))
+        # Nothing is called partial before it can be read, and nothing is lost with what it replaces.
+        place_taken = next(call for call in calls if (call.kind, call.path, call.other) == ("rename", HUSK, PARTIAL))
+        run.opened = place_taken.number
         with open_running(middle) as f:
             run.record = f["committed_steps"].id.get_offset()
             run.is_paged = f.id.get_create_plist().get_file_space_strategy()[0] == h5py.h5f.FSPACE_STRATEGY_PAGE
+        for steps in range(1, STEPS + 1):
+            copy = place / f"{steps}.h5"
+            said = answer_json("recover", place / OUTPUT, "--steps", steps, "--output", copy, "--json")
+            run.contents.append(said["content_sha256"])
+        assert run.contents[-1] == content(place / OUTPUT) and len(set(run.contents)) == STEPS
         return run
 
     def get(scenario):
@@ -131,44 +143,98 @@ class Lost(Exception):
     """Committed steps cannot be read, and whoever tries is told so."""
 
 
-def examine(folder, run):
+def examine(folder, run, may_be_husk=True):
     """What a folder holds after a run that may have ended anywhere: committed steps, or FINISHED. All of them are right.
 
-    Raises Lost where steps were committed and cannot be read any more.
+    Raises Lost where there is a partial file that cannot be read.
     """
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert files.keys() <= {OUTPUT, PARTIAL}, f"left behind: {sorted(files)}"
+    assert files.keys() <= {OUTPUT, PARTIAL, *([HUSK] if may_be_husk else [])}, f"left behind: {sorted(files)}"
     final, partial = files.get(OUTPUT), files.get(PARTIAL)
+    if HUSK in files:
+        # Only before anything was committed, and never beside what it became.
+        assert final == run.before.get(OUTPUT) and partial in (None, run.before.get(PARTIAL))
+        return 0
     if final != run.before.get(OUTPUT):
         run.whole.check_whole(folder / OUTPUT)
         assert partial in (None, final)
         return FINISHED
-    if partial is None:
+    if partial in (None, run.before.get(PARTIAL)):
         return 0
     implied = run.committed(partial)
     try:
         with open_running(folder / PARTIAL) as f:
             steps = run.whole.check(f)
     except (OSError, KeyError) as error:
-        if implied > 0:
-            raise Lost(f"{implied} committed steps: {error}") from error
-        return 0
+        raise Lost(f"{implied} committed steps: {error}") from error
     assert steps == implied
     return steps
 
 
-def check_command(folder, steps):
+def check_command(folder, run, steps, is_whole=True):
     """The command says the same of it: after a kill between calls all of it, after a torn one at least no crash."""
     path = folder / (OUTPUT if steps == FINISHED else PARTIAL)
-    if not path.exists():
+    if not path.exists() or path.read_bytes() == run.before.get(path.name):
         return
     said = attntrace("info", path, "--json")
-    assert said.returncode in (0, 1), said.stderr
-    if said.returncode == 0:
-        found = json.loads(said.stdout)
-        assert found["committed_steps"] == min(steps, STEPS) if isinstance(steps, int) else STEPS
-        assert found["is_complete"] or steps != FINISHED
-    return said.returncode
+    judged = attntrace("verify", "--deep", "--json", path)
+    assert judged.stderr == ""
+    findings = json.loads(judged.stdout)
+    assert judged.returncode == (0 if findings["valid"] else 1)
+    if not is_whole:
+        assert said.returncode in (0, 1), said.stderr
+        assert not [finding for finding in findings["findings"] if finding["code"].startswith("read.")]
+        return
+    assert said.returncode == 0, said.stderr
+    found = json.loads(said.stdout)
+    assert found["committed_steps"] == findings["committed_steps"] == min(steps, STEPS)
+    assert found["is_complete"] or steps != FINISHED
+    assert findings["valid"], findings
+    assert [finding["code"] for finding in findings["findings"]] == (
+        [] if found["is_complete"] else ["commit.unfinished"])
+
+
+def content(path):
+    return answer_json("info", path, "--json")["content_sha256"]
+
+
+def check_recovered(run, folder, steps, is_whole=True):
+    """What `recover` makes of it is what it makes of as many steps of the whole run; nothing else, whatever is damaged."""
+    before = (folder / PARTIAL).read_bytes()
+    copy = folder / "recovered.h5"
+    done = attntrace("recover", folder / PARTIAL, "--output", copy, "--json")
+    assert (folder / PARTIAL).read_bytes() == before
+    if not is_whole and done.returncode == 1:
+        assert not copy.exists()
+    else:
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        said = json.loads(done.stdout)
+        assert said["steps"] == steps and said["content_sha256"] == run.contents[steps - 1]
+        with h5py.File(copy, "r") as f:
+            assert run.whole.check(f) == steps
+        assert answer_json("verify", "--deep", copy, "--json")["valid"]
+        copy.unlink()
+
+
+def check_resumed(run, folder, is_whole=True):
+    """A resumed run ends as one that was never interrupted, and leaves nothing else."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done = attntrace("capture", *SCENARIOS[run.scenario], "--resume", "--output", folder / OUTPUT)
+    if not is_whole and done.returncode == 1:
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    else:
+        assert done.returncode == 0 and done.stderr == "", done.stderr
+        assert [path.name for path in folder.iterdir()] == [OUTPUT]
+        assert content(folder / OUTPUT) == run.contents[-1]
+        assert examine(folder, run) == FINISHED
+
+
+def check_copies(run, folder, state, is_whole=True):
+    """What can be had of a state by the commands that go on from it. Changes the folder."""
+    if 0 < state < FINISHED:
+        check_recovered(run, folder, state, is_whole)
+    if state < FINISHED and (is_whole or state > 0):
+        check_resumed(run, folder, is_whole)
 
 
 def shares(items, count=2):
@@ -225,9 +291,14 @@ def look_at(run, points, folder):
             found[number] = f"{'a write of structure' if call.is_metadata else 'a write of values'}: {error}"
         except Exception as error:
             raise AssertionError(f"{run.scenario}: call {number} of {len(run.calls)}: {error}") from error
-        if number % 9 == 0:
-            code = check_command(place, found[number])
-            assert code in (None, 0) or tear or found[number] == 0
+        if isinstance(found[number], int):
+            # A command costs more than a look at the file.
+            is_whole = tear is None
+            often = 12 if is_whole else 30
+            if ALL or number % often == 0:
+                check_command(place, run, found[number], is_whole)
+            if number % (2 * often) == 0 or is_whole and number > len(run.calls) - 8:
+                check_copies(run, place, found[number], is_whole)
         shutil.rmtree(place)
     return found
 
@@ -239,7 +310,7 @@ def test_ended_at_any_call(runs, tmp_path, scenario, tear):
     number = 20 if scenario == "forced" else 300
     points = [(number, tear) for number in spread(run.calls, number, length_of_finish(run))]
     found = in_parallel(look_at, run, points, tmp_path)
-    assert len(found) >= len(points) - 1
+    assert len(found) >= len(points) - 1 and len(found) >= (40 if scenario == "forced" else 300)
     lost = {number: str(state) for number, state in found.items() if not isinstance(state, int)}
     # libhdf5 rewrites metadata in place, and a part of such a write cannot be read. A kill lets every write within a
     # page end, so metadata in pages of its own is safe from it.
@@ -281,35 +352,10 @@ def kill_at(run, points, folder):
         except Lost:
             assert mode == "torn" and calls[-1].is_metadata, f"{run.scenario}: {mode} {number}"
             found[number, mode] = None
-        if number % 4 == 0:
-            check_command(place, found[number, mode])
-        if mode == "kill" and 0 < found[number, mode] < FINISHED and number % 3 == 0:
-            check_recovered(run, place, found[number, mode])
-            check_resumed(run, place)
+        if found[number, mode] is not None and number % 5 == 0:
+            check_command(place, run, found[number, mode], mode == "kill")
+            check_copies(run, place, found[number, mode], mode == "kill")
     return found
-
-
-def offers(command, word):
-    return word in answer(*command, "--help")
-
-
-def check_recovered(run, folder, steps):
-    """What `recover` makes of it has every committed step."""
-    if offers([], "  recover "):
-        before = (folder / PARTIAL).read_bytes()
-        whole = folder / "recovered.h5"
-        answer("recover", folder / PARTIAL, "--output", whole)
-        with h5py.File(whole, "r") as f:
-            assert run.whole.check(f) == steps
-        assert (folder / PARTIAL).read_bytes() == before
-        whole.unlink()
-
-
-def check_resumed(run, folder):
-    """A resumed run ends as one that was never interrupted."""
-    if offers(["capture"], "--resume"):
-        answer("capture", *SCENARIOS[run.scenario], "--resume", "--output", folder / OUTPUT)
-        assert examine(folder, run) == FINISHED
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -337,7 +383,8 @@ def fail_at(run, points, folder):
         failed = [call.kind for call in calls if call.failed]
         check_log(place, calls, run)
         try:
-            left = examine(place, run)
+            # Where not even names can be taken away.
+            left = examine(place, run, may_be_husk="unlink" in failed)
         except AssertionError as wrong:
             raise AssertionError(f"{told}: {wrong}; said {done.returncode} {done.stderr!r}; failed {failed}") from wrong
         found[number, mode, error] = left
@@ -351,7 +398,7 @@ def fail_at(run, points, folder):
         [line] = done.stderr.splitlines()
         assert line.startswith("attntrace: ") and str(place / OUTPUT) in line and os.strerror(error) in line, told
         if left > 0 and number % 3 == 0:
-            assert check_command(place, left) == 0, told
+            check_command(place, run, left)
     return found
 
 

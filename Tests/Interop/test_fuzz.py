@@ -1,13 +1,14 @@
 """Mutated copies of small traces: whatever is in a file, the command answers with an exit code of its own, in time and in
 memory. `make fuzz` does the same with 20,000."""
 
+import json
 import random
 
 import pytest
 
 from fuzzing.mutation import MUTATIONS, Original, mutated
 from fuzzing.run import campaign, complaint, originals
-from fuzzing.structure import blocks
+from fuzzing.structure import blocks, chunks, fletcher32
 
 FILES = 200
 
@@ -27,7 +28,7 @@ def test_mutated_files(tmp_path):
 
 def test_structure_is_found(small):
     """A fuzzer that finds no metadata would break none."""
-    assert len(small) == 3
+    assert len(small) == 4
     for data in small:
         found = blocks(data)
         assert {b"OHDR", b"OCHK", b"EAHD", b"EAIB", b"FRHP", b"FHDB", b"BTHD"} <= {block.signature for block in found}
@@ -54,14 +55,37 @@ def test_edited_metadata_passes_its_checksum(small):
             assert block.is_sealed(copy)
 
 
-@pytest.mark.parametrize("answer, wrong", [
-    ((0, 500, "", 0.1, 10**7, []), None),
-    ((1, 0, "attntrace: a.h5: damaged: so\n", 0.1, 10**7, []), None),
-    ((-11, 0, "", 0.1, 10**7, []), "signal 11"), ((64, 0, "", 0.1, 10**7, []), "exit code 64"),
-    ((1, 0, "one\ntwo\n", 0.1, 10**7, []), "not one line"), ((1, 0, "", 0.1, 10**7, []), "not one line"),
-    ((0, 500, "", 0.1, 2 * 10**9, []), "memory"), ((0, 500, "", 0.1, 10**7, ["core"]), "core"),
-    ((1, 0, "attntrace: a.h5: damaged: reading it crashed attntrace (signal 4)\n", 0.1, 10**7, []), "outside"),
+def test_edited_chunks_pass_their_checksum(small):
+    """And some are large enough for the decoder that is ours alone."""
+    for data in small:
+        places = chunks(data)
+        assert len(places) > 5
+        for start, end in places:
+            assert fletcher32(data[start : end - 4]) == int.from_bytes(data[end - 4 : end], "little")
+    assert max(end - start for start, end in chunks(small[3])) > 20_000
+
+
+VALID = json.dumps({"valid": True, "findings": []})
+BROKEN = json.dumps({"valid": False, "findings": [{"severity": "error"}]})
+
+
+@pytest.mark.parametrize("name, answer, wrong", [
+    ("info", (0, "text\n", "", 0.1, 10**7, []), None),
+    ("info", (1, "", "attntrace: a.h5: damaged: so\n", 0.1, 10**7, []), None),
+    ("info", (-11, "", "", 0.1, 10**7, []), "signal 11"), ("info", (64, "", "", 0.1, 10**7, []), "exit code 64"),
+    ("info", (1, "", "one\ntwo\n", 0.1, 10**7, []), "not one line"),
+    ("info", (1, "", "", 0.1, 10**7, []), "not one line"),
+    ("info", (1, "text\n", "attntrace: a.h5: damaged: so\n", 0.1, 10**7, []), "on stdout"),
+    ("info", (0, "text\n", "", 0.1, 2 * 10**9, []), "memory"), ("info", (0, "text\n", "", 0.1, 10**7, ["core"]), "core"),
+    ("info", (1, "", "attntrace: a.h5: read.crash: reading it crashed attntrace (signal 4)\n", 0.1, 10**7, []), "outside"),
+    ("verify --json", (0, VALID, "", 0.1, 10**7, []), None), ("verify --json", (1, BROKEN, "", 0.1, 10**7, []), None),
+    ("verify --json", (1, VALID, "", 0.1, 10**7, []), "contradicts"),
+    ("verify --json", (0, BROKEN, "", 0.1, 10**7, []), "contradicts"),
+    ("verify", (1, "a.h5: error file.open: no\na.h5: NOT valid, 1 error\n", "", 0.1, 10**7, []), None),
+    ("verify", (1, "a.h5: valid\n", "", 0.1, 10**7, []), "contradicts"),
+    ("diff", (1, "/received: 1 | 2\ndifferent: 3 datasets compared\n", "", 0.1, 10**7, []), None),
+    ("recover", (1, "", "attntrace: a.h5: damaged: so\n", 0.1, 10**7, ["copy.h5.partial"]), "left behind"),
 ])
-def test_what_counts_as_a_failure(answer, wrong):
-    said = complaint("info", *answer)
+def test_what_counts_as_a_failure(name, answer, wrong):
+    said = complaint(name, *answer)
     assert said is None if wrong is None else wrong in said

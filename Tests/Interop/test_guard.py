@@ -1,6 +1,7 @@
 """Reading a file that crashes libhdf5 is an answer; everything else about a command is as if nobody stood before it."""
 
 import contextlib
+import json
 import os
 import resource
 import shlex
@@ -75,14 +76,13 @@ def check_refusal(done, path, *words):
 @pytest.mark.parametrize("name, number", [("crash", signal.SIGSEGV), ("abort", signal.SIGABRT)])
 def test_a_crash_is_an_answer(diffusion, fault, command, name, number):
     check_refusal(
-        attntrace(command, diffusion, env=fault(name)), diffusion, "damaged: libhdf5 crashed on it",
+        attntrace(command, diffusion, env=fault(name)), diffusion, "read.crash: libhdf5 crashed on it",
         f"(signal {int(number)})")
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_a_file_that_does_crash(diffusion, tmp_path, command):
+def crashing(path, folder):
     """Chunks of length 0, with every checksum right: libhdf5 1.10.8 divides by it."""
-    data = bytearray(diffusion.read_bytes())
+    data = bytearray(path.read_bytes())
     original = Original(bytes(data))
     edited = 0
     for header in original.headers:
@@ -94,20 +94,25 @@ def test_a_file_that_does_crash(diffusion, tmp_path, command):
                 header.seal(data)
                 edited += 1
     assert edited > 10
-    path = tmp_path / "crashing.h5"
-    path.write_bytes(data)
-    check_refusal(attntrace(command, path), path, "damaged: libhdf5 crashed on it", f"(signal {int(signal.SIGFPE)})")
+    (folder / "crashing.h5").write_bytes(data)
+    return folder / "crashing.h5"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_that_does_crash(diffusion, tmp_path, command):
+    path = crashing(diffusion, tmp_path)
+    check_refusal(attntrace(command, path), path, "read.crash: libhdf5 crashed on it", f"(signal {int(signal.SIGFPE)})")
 
 
 def test_of_several_traces_all_are_named(diffusion, causal, fault):
     check_refusal(
-        attntrace("compare", diffusion, causal, env=fault("crash")), f"{diffusion} or {causal}", "damaged")
+        attntrace("compare", diffusion, causal, env=fault("crash")), f"{diffusion} or {causal}", "read.crash")
 
 
 def test_a_call_that_does_not_return(diffusion, fault):
     began = time.monotonic()
     done = attntrace("info", diffusion, env=fault("hang", ATTNTRACE_READ_TIMEOUT="0.5"))
-    check_refusal(done, diffusion, "damaged", "took more than 0.5 s", "ATTNTRACE_READ_TIMEOUT")
+    check_refusal(done, diffusion, "read.hang: ", "took more than 0.5 s", "ATTNTRACE_READ_TIMEOUT")
     assert time.monotonic() - began < 5
 
 
@@ -205,13 +210,75 @@ def test_a_reader_that_leaves(diffusion):
     assert run.returncode == -signal.SIGPIPE and run.stderr == ""
 
 
-def test_a_line_that_is_written_over_gives_way(diffusion, fault):
+def test_in_a_terminal_a_crash_is_one_line(diffusion, fault):
     child = pexpect.spawn(
-        ATTNTRACE, ["info", str(diffusion)], env={**os.environ, **fault("crash")}, encoding="utf-8", timeout=20)
+        ATTNTRACE, ["info", str(diffusion)], env={**os.environ, **fault("heap")}, encoding="utf-8", timeout=20)
     said = child.read()
     child.close()
     assert child.exitstatus == 1
-    assert said.startswith("\r\x1b[K") and said.count("attntrace: ") == 1
+    assert said.startswith("attntrace: ") and len(said.splitlines()) == 1 and "read.crash" in said
+
+
+def test_the_c_library_is_not_quoted(diffusion, fault):
+    """It has words of its own for a damaged heap."""
+    check_refusal(attntrace("info", diffusion, env=fault("heap")), diffusion, "read.crash: libhdf5 crashed on it")
+
+
+@pytest.mark.parametrize("name, code", [
+    ("crash", "read.crash"), ("heap", "read.crash"), ("hang", "read.hang"), ("memory", "read.memory")])
+def test_verify_answers_with_a_finding(diffusion, fault, name, code):
+    environment = fault(name, ATTNTRACE_READ_TIMEOUT="0.5" if name == "hang" else "8")
+    done = attntrace("verify", "--json", diffusion, env=environment)
+    assert done.returncode == 1 and done.stderr == ""
+    report = json.loads(done.stdout)
+    assert report["file"] == str(diffusion) and report["valid"] is False and report["committed_steps"] is None
+    [finding] = report["findings"]
+    assert finding["code"] == code and finding["severity"] == "error" and finding["object"] == "" and finding["message"]
+    done = attntrace("verify", diffusion, env=environment)
+    assert done.returncode == 1 and done.stderr == ""
+    first, last = done.stdout.splitlines()
+    assert first == f"{diffusion}: error {code}: {finding['message']}" and last.startswith(f"{diffusion}: NOT valid")
+
+
+def test_verify_goes_on_after_a_crash(diffusion, causal, tmp_path):
+    path = crashing(diffusion, tmp_path)
+    done = attntrace("verify", "--json", diffusion, path, causal)
+    assert done.returncode == 1 and done.stderr == ""
+    found = json.loads(done.stdout)
+    assert [report["file"] for report in found] == [str(diffusion), str(path), str(causal)]
+    assert [report["valid"] for report in found] == [True, False, True]
+    assert [finding["code"] for finding in found[1]["findings"]] == ["read.crash"]
+    lines = attntrace("verify", diffusion, path, causal).stdout.splitlines()
+    assert [line.split(": ")[1].split(",")[0] for line in lines] == ["valid", "error read.crash", "NOT valid", "valid"]
+    assert attntrace("verify", diffusion, causal).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["recover", "repack"])
+@pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGTERM])
+def test_an_unfinished_copy_is_removed(traces, tmp_path, name, number):
+    """What the child began goes with it; what was there before stays."""
+    run = subprocess.Popen(
+        [ATTNTRACE, name, str(traces["diffusion"]), "--output", str(tmp_path / "copy.h5")],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child = child_of(run)
+    while not list(tmp_path.glob("copy.h5.partial*")):
+        assert run.poll() is None
+        time.sleep(0.0005)
+    os.kill(child, number)
+    out, err = run.communicate(timeout=20)
+    assert out == "" and list(tmp_path.iterdir()) == []
+    if number == signal.SIGSEGV:
+        assert run.returncode == 1 and "read.crash" in err
+    else:
+        assert run.returncode == -number and err == ""
+
+
+def test_what_was_there_before_stays(diffusion, fault, tmp_path):
+    for name in ["copy.h5.partial", "copy.h5.partial.new", "copy.h5"]:
+        (tmp_path / name).write_bytes(b"of another run")
+    done = attntrace("recover", diffusion, "--output", tmp_path / "copy.h5", "--force", env=fault("crash"))
+    assert done.returncode == 1 and "read.crash" in done.stderr
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_answers_come_through(diffusion):

@@ -252,7 +252,8 @@ public final class Trace: Sendable {
 
     /// The table of content hashes that the trace carries; empty where the run has not ended.
     public func recordedContentTable() throws -> ContentTable {
-        guard file.contains("content/leaf_path") else { return ContentTable([]) }
+        // Without the hash, the run was killed while it wrote the table.
+        guard file.contains("content/leaf_path"), try recordedContentHash() != nil else { return ContentTable([]) }
         let indices = try read(DatasetKey<Int32>("content/leaf_index")).values
         let (paths, hashes) = (try text("content/leaf_path"), try text("content/leaf_sha256"))
         guard paths.count == indices.count, hashes.count == indices.count else {

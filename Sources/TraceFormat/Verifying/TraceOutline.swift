@@ -12,6 +12,15 @@ struct TraceOutline: Sendable {
     /// Every dataset that is sound enough to be read.
     var readers: [String: DatasetReader] = [:]
 
+    /// Whether the run ended, of its own or by being recovered, and its values were hashed.
+    var isHashed = false
+
+    /// Whether an `unmask_step` leaves open what became of a position: of an uncommitted step, a kill leaves some values in
+    /// the file and others not, in any order.
+    func isOpen(_ unmaskStep: Int32) -> Bool {
+        !isHashed && !isComplete && (unmaskStep == -2 || unmaskStep >= Int32(clamping: committed))
+    }
+
     var isCausal: Bool { plan.causality == .causal }
 
     /// Length of an axis, the committed part only; 0 where the file alone knows.

@@ -38,7 +38,7 @@ final class PartialFile: Sendable {
     static func discardHusk(_ target: TraceTarget) throws { try remove(target.creationName) }
 
     /// Removes a file unless another writer holds it.
-    private static func remove(_ name: String) throws {
+    static func remove(_ name: String) throws {
         let old = Foundation.open(name, O_RDWR)
         guard old >= 0 else { return }
         defer { Foundation.close(old) }

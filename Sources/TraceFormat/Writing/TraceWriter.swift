@@ -70,7 +70,13 @@ public final class TraceWriter: Sendable {
         plan = planned
         self.layout = layout
         pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget)
-        file = try HDF5File.create(target.creationName, as: partialPath, pageSize: target.pageSize)
+        do {
+            file = try HDF5File.create(target.creationName, as: partialPath, pageSize: target.pageSize)
+        } catch {
+            // The name may be there already, with nothing behind it; what another writer has stays.
+            if (error as? HDF5Error)?.errno != EEXIST { try? PartialFile.discardHusk(target) }
+            throw error
+        }
         let partial = try PartialFile(target)
         self.partial = partial
         var isReady = false
@@ -438,6 +444,8 @@ public final class TraceWriter: Sendable {
         try writeText("content/leaf_path", leaves.map(\.path))
         try writeBoxNow("content/leaf_index", leaves.map { Int32(clamping: $0.index) })
         try writeText("content/leaf_sha256", leaves.map(\.sha256))
+        // Where the hash is, the table is whole.
+        try file.flush()
         try Array(table.sha256.utf8).withUnsafeBytes { bytes in
             if let base = bytes.baseAddress {
                 try file.dataset(TraceScalar.contentSHA256).write(base, at: [], shape: [])

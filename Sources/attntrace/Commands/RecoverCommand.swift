@@ -29,6 +29,7 @@ struct RecoverCommand: ParsableCommand, ReadsTrace {
     var trace: String
 
     static var memoryLimit: Int { readingBudget }
+    var copy: String? { output }
 
     func run() throws {
         let count = try TraceCopy.recover(

@@ -40,6 +40,7 @@ struct RepackCommand: ParsableCommand, ReadsTrace {
     var trace: String
 
     static var memoryLimit: Int { readingBudget }
+    var copy: String? { output }
 
     private var options: RepackOptions {
         RepackOptions(

@@ -30,23 +30,39 @@ struct VerifyCommand: ReadsTraces {
         guard !traces.isEmpty else { throw ValidationError("name a trace") }
     }
 
-    func run() throws {
-        var described: [JSONValue] = []
+    /// Judges each trace in a child of its own, so that what one does to libhdf5 is a finding and no other's end.
+    func supervise() throws -> Int32 {
+        var described: [String] = []
         var isValid = true
         for path in traces {
-            let report = try TraceVerifier(path: path).run(deep: deep)
-            isValid = isValid && report.isValid
-            if json {
-                described.append(description(report))
-            } else {
-                try Terminal.output(text(report) + "\n")
+            var said = ""
+            let options = (deep ? ["--deep"] : []) + (json ? ["--json"] : [])
+            switch try ReadingGuard.run(self, arguments: ["verify"] + options + ["--", path], output: { said = $0 }) {
+            case .exited(let code):
+                // Nothing said: the system refused, as the child has told.
+                guard !said.isEmpty else { return code }
+                isValid = isValid && code == 0
+            case .failed(let failure):
+                said = (json ? description(failure, of: path).text() : text(failure, of: path)) + "\n"
+                isValid = false
+            case .signalled(let number):
+                ReadingGuard.end(by: number)
             }
+            if json, traces.count > 1 { described.append(said) } else { try Terminal.output(said) }
         }
-        if json {
-            let value = described.count == 1 ? described[0] : .array(described)
-            try Terminal.output(value.text() + "\n")
+        if !described.isEmpty {
+            // As JSONValue.array has it: no text within has a line break.
+            let items = described.map { $0.dropLast().split(separator: "\n").joined(separator: "\n  ") }
+            try Terminal.output("[\n  " + items.joined(separator: ",\n  ") + "\n]\n")
         }
-        if !isValid { throw ExitCode(Failure.badData) }
+        return isValid ? 0 : Failure.badData
+    }
+
+    /// Judges the one trace that a child is given.
+    func run() throws {
+        let report = try TraceVerifier(path: traces[0]).run(deep: deep)
+        try Terminal.output((json ? description(report).text() : text(report)) + "\n")
+        if !report.isValid { throw ExitCode(Failure.badData) }
     }
 
     // MARK: Text
@@ -80,7 +96,30 @@ struct VerifyCommand: ReadsTraces {
         return "\(report.path.onOneLine): " + parts.joined(separator: ", ")
     }
 
+    private func text(_ failure: ReadingFailure, of path: String) -> String {
+        "\(path): error \(failure)".onOneLine + "\n\(path.onOneLine): NOT valid, reading it did not end"
+    }
+
     // MARK: JSON
+
+    /// As of a file that cannot be opened: nothing else is known.
+    private func description(_ failure: ReadingFailure, of path: String) -> JSONValue {
+        let nothing = ["attributes", "datasets", "leaves", "bytes"].map { ($0, JSONValue.integer(0)) }
+        return .object([
+            ("file", .text(path)), ("valid", .flag(false)), ("deep", .flag(deep)), ("committed_steps", .null),
+            ("content_hash", .null), ("checked", .object(nothing)),
+            (
+                "findings",
+                .array([
+                    .object([
+                        ("code", .text(failure.code.rawValue)), ("object", .text("")),
+                        ("message", .text(failure.message)), ("severity", .text("error")),
+                    ])
+                ])
+            ),
+            ("omitted", .object([])),
+        ])
+    }
 
     private func description(_ report: VerificationReport) -> JSONValue {
         .object([

@@ -4,9 +4,10 @@ import TraceFormat
 
 /// Turns what a damaged or hostile file can do to libhdf5 (a crash, an endless loop, all of the memory) into an answer.
 ///
-/// The program starts itself once more with the same arguments, and waits. What the child ends with is passed on, the
-/// signals that people send included; only when the child was ended by what it read does the parent speak for it.
-/// Everything that the command inherits (terminal, standard streams, process group) is the child's as well.
+/// The program starts itself once more, mostly with the same arguments, and waits. What the child ends with is passed on,
+/// the signals that people send included; only when the child was ended by what it read does the parent speak for it, and
+/// removes what the child left unfinished. What the command inherits (terminal, standard input and mostly output, process
+/// group) is the child's as well; its messages wait until it has ended.
 ///
 /// A fork alone would be four times as cheap, but Swift's runtime does not survive one: its locks remember the number of
 /// the thread that forked, and threads of the child now and then wait for ever.
@@ -23,20 +24,24 @@ enum ReadingGuard {
     private static let ownMemory = 64_000_000
     private static let timeoutVariable = "ATTNTRACE_READ_TIMEOUT"
 
-    /// Returns in the child only, within its limits.
+    /// How a child ended.
+    enum End {
+        case exited(Int32)
+        case failed(ReadingFailure)
+        /// Someone wished it to end.
+        case signalled(Int32)
+    }
+
+    /// Returns in a child only, within its limits.
     static func begin(for command: any ReadsTraces) throws {
         let timeout = try timeout()
-        let limit = min(type(of: command).memoryLimit, inheritedLimit())
-        if let parent = getenv(marker).map({ String(cString: $0) }) {
-            unsetenv(marker)
-            return enterChild(of: parent, timeout: timeout, limit: limit)
-        }
-        guard let child = start() else {
-            throw TraceError.system(
-                path: command.traces.joined(separator: ", "), operation: "start a process to read it",
-                reason: String(cString: strerror(errno)))
-        }
-        speak(for: child, reading: command.traces, timeout: timeout, limit: limit)
+        guard let parent = getenv(marker).map({ String(cString: $0) }) else { exit(try command.supervise()) }
+        unsetenv(marker)
+        enterChild(of: parent, timeout: timeout, limit: limit(of: command))
+    }
+
+    private static func limit(of command: some ReadsTraces) -> Int {
+        min(type(of: command).memoryLimit, inheritedLimit())
     }
 
     /// Seconds that one call of libhdf5 may take; none for 0.
@@ -95,53 +100,99 @@ enum ReadingGuard {
 
     // MARK: The parent
 
-    /// Starts this program with the same arguments, as a child under guard; nil, with errno set, when the system refuses.
-    private static func start() -> pid_t? {
+    /// Runs this program as a child under guard, and waits for it.
+    ///
+    /// - Parameters:
+    ///   - command: whose limits hold, and whose unfinished copy is removed when the child does not end by itself.
+    ///   - arguments: the child's, without the program's name.
+    ///   - output: takes what the child writes to stdout; nil: that goes where this process's goes.
+    static func run(
+        _ command: some ReadsTraces, arguments: [String], output: ((String) -> Void)? = nil
+    ) throws -> End {
+        let copy = command.copy.map(UnfinishedTrace.init(path:))
+        let said = output == nil ? nil : MemoryFile()
+        // The C library says on stderr that a heap is damaged, and this program says it again.
+        let complaints = MemoryFile()
+        guard let child = start(arguments, output: said, errors: complaints) else {
+            throw TraceError.system(
+                path: command.traces.joined(separator: ", "), operation: "start a process to read it",
+                reason: String(cString: strerror(errno)))
+        }
+        let end = wait(for: child, limit: limit(of: command))
+        if let output, let said { output(said.text()) }
+        if case .failed = end {} else { _ = Terminal.write(complaints.text(), to: STDERR_FILENO) }
+        if case .exited = end { return end }
+        copy?.remove()
+        return end
+    }
+
+    /// What a child writes, kept until it has ended: a pipe would have to be emptied while it runs.
+    private final class MemoryFile {
+        let descriptor = cprocess_memory_file()
+
+        deinit { close(descriptor) }
+
+        func text() -> String {
+            lseek(descriptor, 0, SEEK_SET)
+            let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: false)
+            return String(decoding: handle.readDataToEndOfFile(), as: UTF8.self)
+        }
+    }
+
+    /// Starts this program as a child under guard; nil, with errno set, when the system refuses.
+    private static func start(_ arguments: [String], output: MemoryFile?, errors: MemoryFile) -> pid_t? {
         var environment = ProcessInfo.processInfo.environment
         environment[marker] = String(getpid())
         // Unless someone asks for them, nobody wants the backtraces of a crash that is an answer.
         if environment["SWIFT_BACKTRACE"] == nil { environment["SWIFT_BACKTRACE"] = "enable=no" }
         var variables = environment.map { strdup("\($0)=\($1)") } + [nil]
-        defer { for text in variables { free(text) } }
+        var words = (CommandLine.arguments.prefix(1) + arguments).map { strdup($0) } + [nil]
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer {
+            posix_spawn_file_actions_destroy(&actions)
+            for text in variables + words { free(text) }
+        }
+        if let output { posix_spawn_file_actions_adddup2(&actions, output.descriptor, STDOUT_FILENO) }
+        posix_spawn_file_actions_adddup2(&actions, errors.descriptor, STDERR_FILENO)
         var child = pid_t()
-        let error = posix_spawn(&child, "/proc/self/exe", nil, nil, CommandLine.unsafeArgv, &variables)
+        let error = posix_spawn(&child, "/proc/self/exe", &actions, nil, &words, &variables)
         errno = error
         return error == 0 ? child : nil
     }
 
-    /// Waits for the child and ends as it did, or says what the file did to it.
-    private static func speak(for child: pid_t, reading traces: [String], timeout: Double, limit: Int) -> Never {
+    /// Waits for the child and says how it ended, and what the file did to it.
+    private static func wait(for child: pid_t, limit: Int) -> End {
         var status: Int32 = 0
         var usage = rusage()
         while wait4(child, &status, 0, &usage) < 0, errno == EINTR {}
         let number = status & 0x7f
         let code = (status >> 8) & 0xff
-        if number == 0, code != hung { exit(code) }
+        if number == 0, code != hung { return .exited(code) }
         // A child that is killed outright is so by a system short of memory: a person would have meant the parent.
         let isFull = number == SIGKILL || usage.ru_maxrss > limit / 1024 / 4 * 3
         let isOurs = traps.contains(number)
-        let reason: String
         switch number {
         case 0:
-            let seconds = timeout.formatted()
-            reason = "damaged: a call of libhdf5 took more than \(seconds) s (\(timeoutVariable) allows more)"
+            let seconds = ((try? timeout()) ?? 0).formatted()
+            return failed(.hang, "a call of libhdf5 took more than \(seconds) s (\(timeoutVariable) allows more)")
         case _ where isFull && (number == SIGKILL || isOurs || crashes.contains(number)):
-            reason = "damaged: reading it took more than \(ByteCount.text(limit)) of memory"
+            return failed(.memory, "reading it took more than \(ByteCount.text(limit)) of memory")
         case _ where isOurs:
-            reason = "damaged: reading it crashed attntrace (signal \(number)); please report it"
+            return failed(.crash, "reading it crashed attntrace (signal \(number)); please report it")
         case _ where crashes.contains(number):
-            reason = "damaged: libhdf5 crashed on it (signal \(number))"
+            return failed(.crash, "libhdf5 crashed on it (signal \(number))")
         default:
-            end(by: number)
+            return .signalled(number)
         }
-        // What the child may have been writing over.
-        if Terminal.watchesProgress { Terminal.progress("\r\u{1b}[K") }
-        Terminal.error("attntrace: \(traces.joined(separator: " or ")): \(reason)")
-        exit(Failure.badData)
+    }
+
+    private static func failed(_ code: ReadingFailure.Code, _ message: String) -> End {
+        .failed(ReadingFailure(code: code, message: message))
     }
 
     /// Ends by a signal that ended the child, so that a shell sees what it would have seen.
-    private static func end(by number: Int32) -> Never {
+    static func end(by number: Int32) -> Never {
         lower(RLIMIT_CORE, to: 0)
         signal(number, SIG_DFL)
         raise(number)

@@ -27,7 +27,7 @@ def check(path, deep=False):
         if not may_be_judged(file, log):
             return log
         trace = structure.judge(file, log)
-        if deep and trace is not None:
+        if deep and trace is not None and trace.committed > 0:
             judge_hashes(trace, log)
             tokens.judge(trace, log)
             timeline.judge(trace, log)

@@ -66,7 +66,7 @@ def judge_bidirectional(trace, rows, outcome, log):
     steps, order, prompt = outcome["unmask_step"], outcome["unmask_order"], trace.prompt
     if ((rows["is_masked"] == 1) != (rows["token_id"] == mask)).any():
         log.add("timeline.masked", "is_masked", "does not tell where the mask is")
-    beyond = (steps >= trace.committed) & (not trace.complete)
+    beyond = trace.is_open(steps)
     last = np.where(beyond, rows["token_id"][-1], outcome["final_id"])
     ids = np.vstack([rows["token_id"], last])
     for step in range(trace.committed):
@@ -85,9 +85,9 @@ def judge_bidirectional(trace, rows, outcome, log):
     right = np.where(
         steps == -1, ~was_masked,
         np.where(steps == -2, was_masked & is_masked, (steps >= 0) & (steps < trace.committed) & was_masked))
-    if (~right & ~beyond).any():
+    if (~right & ~(beyond & (steps >= 0))).any():
         log.add("timeline.unmask_step", "unmask_step", "does not follow from the masks")
-    if ((steps < 0) & (order != steps)).any():
+    if ((steps < 0) & ~beyond & (order != steps)).any():
         log.add("timeline.unmask_order", "unmask_order", "codes differ from unmask_step")
     written = np.flatnonzero((steps >= 0) & ~beyond & (steps < trace.committed))
     scores = {place: rows["transfer_score"][steps[place], place] for place in written}
@@ -112,7 +112,7 @@ def judge_sources(trace, unmask_step, log):
         if position >= len(unmask_step):
             break
         step = unmask_step[position]
-        if not trace.complete and (step >= trace.committed or steps[place] >= trace.committed):
+        if trace.is_open(step):
             continue
         expected = (step, position - offset) if step >= 0 else (-1, -1)
         if (steps[place], queries[place]) != expected:

@@ -98,9 +98,9 @@ def judge_vocabulary(trace, log):
         if values is None:
             continue
         steps = trace.read("unmask_step")
-        if path == "final_id" and not trace.complete and steps is not None:
+        if path == "final_id" and steps is not None:
             # What a step wrote that does not count is not judged.
-            values = values[steps < trace.committed]
+            values = values[~trace.is_open(steps)]
         none = {-1} if path != "final_id" and (path != "token_id" or trace.causal) else set()
         missing = set(np.unique(values).tolist()) - known - none
         if missing:

@@ -25,7 +25,7 @@ def indices(text, limit):
 class Trace:
     """A trace whose shape is known. `data` has every dataset that is sound, cut to what was committed."""
 
-    def __init__(self, file, attributes, committed, complete):
+    def __init__(self, file, attributes, committed, complete, hashed):
         self.file = file
         self.attributes = attributes
         self.causal = attributes["causality"] == "causal"
@@ -44,6 +44,11 @@ class Trace:
         self.shapes = {}
         self.table = None
         self.total = ""
+        self.hashed = hashed
+
+    def is_open(self, unmask_step):
+        """Whether a step that was not committed may have written some of what is known of a position, and not all."""
+        return ((unmask_step == -2) | (unmask_step >= self.committed)) & (not self.complete and not self.hashed)
 
     @property
     def passes(self):

@@ -24,6 +24,10 @@ hid_t H5Dopen2(hid_t file, const char *name, hid_t access) {
     if (!fault) return -1;
     if (!strcmp(fault, "crash")) raise(SIGSEGV);
     if (!strcmp(fault, "abort")) abort();
+    if (!strcmp(fault, "heap")) {
+        taken = (char *)malloc(64) + 16;
+        free(taken);
+    }
     if (!strcmp(fault, "killed")) raise(SIGKILL);
     if (!strcmp(fault, "terminated")) raise(SIGTERM);
     if (!strcmp(fault, "memory")) take_all_memory();

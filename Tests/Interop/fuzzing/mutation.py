@@ -3,7 +3,7 @@
 import random
 import struct
 
-from fuzzing.structure import blocks, messages
+from fuzzing.structure import blocks, chunks, fletcher32, messages
 
 EXTREMES = [0, 1, 2, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**31, 2**32 - 1, 2**62, 2**63 - 1, 2**63, 2**64 - 1]
 SECTOR = 512
@@ -24,6 +24,8 @@ class Original:
                 place = data.find(address, block.start + 4, block.end)
                 if place >= 0:
                     self.pointers.append((block, place))
+        # Where a compressed chunk is, its checksum the last four bytes.
+        self.chunks = chunks(data)
 
 
 def mutated(originals, seed):
@@ -163,7 +165,37 @@ def redirect(data, original, draw):
         block.seal(data)
 
 
+def edit_chunk(data, original, draw):
+    """Compressed bytes that their checksum vouches for: what decodes them sees what was done to them."""
+    for _ in range(draw.choice([1, 1, 4])):
+        # Of large chunks, which have a decoder of their own, there are few.
+        start, end = draw.choice(original.chunks) if draw.random() < 0.5 else max(
+            original.chunks, key=lambda chunk: chunk[1] - chunk[0])
+        stream = bytearray(data[start : end - 4])
+        # Blocks and codes begin at the beginning.
+        first = draw.choice([0, 0, draw.randrange(len(stream))])
+        match draw.choice(["bits", "bytes", "extremes", "copy", "shift"]):
+            case "bits":
+                for _ in range(draw.choice([1, 1, 4, 32])):
+                    stream[min(len(stream) - 1, first + draw.randrange(200))] ^= 1 << draw.randrange(8)
+            case "bytes":
+                for _ in range(draw.choice([1, 4, 32])):
+                    stream[draw.randrange(len(stream))] = draw.randrange(256)
+            case "extremes":
+                size = draw.choice([1, 2, 8, 64])
+                stream[first : first + size] = draw.choice([b"\0", b"\xff"]) * min(size, len(stream) - first)
+            case "copy":
+                size, source = draw.choice([4, 64, 1024]), draw.randrange(len(stream))
+                part = bytes(stream[source : source + size])[: len(stream) - first]
+                stream[first : first + len(part)] = part
+            case "shift":
+                size = draw.randrange(1, 9)
+                stream = stream[:first] + stream[first + size :] + bytes(min(size, len(stream) - first))
+        data[start : end - 4] = stream
+        struct.pack_into("<I", data, end - 4, fletcher32(stream))
+
+
 # Each with its share.
 MUTATIONS = {
     flip_bytes: 6, flip_bits_of_structure: 4, truncate: 5, extend: 3, change_sectors: 6, splice: 10, edit_fields: 26,
-    edit_header: 12, edit_message: 18, exchange_messages: 4, redirect: 6}
+    edit_header: 12, edit_message: 18, exchange_messages: 4, redirect: 6, edit_chunk: 14}

@@ -1,5 +1,6 @@
 """Runs the command on mutated traces, and judges what it says."""
 
+import json
 import os
 import re
 import resource
@@ -20,18 +21,17 @@ SECONDS = 10
 # What a child of the guard ends with when libhdf5 does not return.
 HUNG = 124
 BYTES = 10**9
-# What the reading guard says, by what happened to libhdf5.
-GUARDED = {
-    "crash": re.compile(r"libhdf5 crashed on it"), "hang": re.compile(r"a call of libhdf5 took more than"),
-    "memory": re.compile(r"reading it took more than .* of memory")}
+# The codes by which the reading guard says what happened to libhdf5.
+GUARDED = {kind: re.compile(rf"\bread\.{kind}\b") for kind in ["crash", "hang", "memory"]}
 OWN_CRASH = re.compile(r"crashed attntrace")
 SMALL = ["--gen-length", 4, "--layers", "0-1", "--heads", "0-1", "--record", "maps"]
 
 
 def originals(folder):
-    """Small real traces: a diffusion one, a causal one, and one whose run was cut short."""
+    """Small real traces: a diffusion one, a causal one, one whose run was cut short, and one with large chunks, which
+    have a decoder of their own."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / "diffusion.h5", folder / "causal.h5", folder / "cut.h5.partial"]
+    paths = [folder / "diffusion.h5", folder / "causal.h5", folder / "cut.h5.partial", folder / "large.h5"]
     for path in paths:
         path.unlink(missing_ok=True)
     capture(paths[0], *SMALL, prompt="In")
@@ -45,19 +45,19 @@ def originals(folder):
     longer = ["--gen-length", "16", *map(str, SMALL[2:])]
     cut = [ATTNTRACE, "capture", "--prompt", "In", *longer, "--output", str(folder / "cut.h5")]
     subprocess.run(cut, preexec_fn=limited, capture_output=True, check=False)
-    return [path.read_bytes() for path in paths if path.exists()]
+    long = folder / "long.h5"
+    long.unlink(missing_ok=True)
+    capture(long, "--gen-length", 16, "--layers", 0, "--heads", 0, "--record", "maps", prompt=40 * "In ")
+    answer("repack", long, "--access", "time", "--output", paths[3])
+    return [path.read_bytes() for path in paths]
 
 
-def commands():
-    """What is run on each file: {name: (arguments before it, arguments after it)}."""
-    found = {"info": (["info"], []), "sinks": (["sinks"], [])}
-    offered = answer("--help")
-    if "  verify " in offered:
-        found["verify"] = (["verify", "--json"], [])
-        found["verify --deep"] = (["verify", "--deep"], [])
-    if "  recover " in offered:
-        found["recover"] = (["recover"], ["--output", "recovered.h5"])
-    return found
+COPY = "copy.h5"
+# What is run on each file: {name: (arguments before it, arguments after it)}.
+COMMANDS = {
+    "info": (["info"], []), "sinks": (["sinks"], []), "verify": (["verify"], []),
+    "verify --deep --json": (["verify", "--deep", "--json"], []), "recover": (["recover"], ["--output", COPY]),
+    "repack": (["repack", "--access", "map"], ["--output", COPY]), "diff": (["diff"], ["whole.h5"])}
 
 
 @dataclass
@@ -100,13 +100,18 @@ class Runner:
         self.environment = {**os.environ, "ATTNTRACE_READ_TIMEOUT": "2", "SWIFT_BACKTRACE": "enable=no"}
 
     def run(self, arguments):
-        """Exit code (negative: a signal), bytes on stdout, text on stderr, seconds, peak bytes.
+        """Exit code (negative: a signal), texts on stdout and stderr, seconds, peak bytes.
 
         Begins as the child of the reading guard, with this process in the guard's place, since a process costs more
         than the reading. Only where that ends badly the whole command is asked for its answer.
         """
         done = self.start(arguments, {"ATTNTRACE_GUARDED_BY": str(os.getpid())})
-        return self.start(arguments) if done[0] < 0 or done[0] == HUNG else done
+        if done[0] >= 0 and done[0] != HUNG:
+            return done
+        # As the guard would.
+        for name in [f"{COPY}.partial", f"{COPY}.partial.new"]:
+            (self.folder / name).unlink(missing_ok=True)
+        return self.start(arguments)
 
     def start(self, arguments, more={}):
         with open(self.folder / "out", "w+b") as out, open(self.folder / "err", "w+b") as err:
@@ -120,31 +125,46 @@ class Runner:
             signal.setitimer(signal.ITIMER_REAL, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             seconds = time.monotonic() - began
-            size = os.fstat(out.fileno()).st_size
+            out.seek(0)
             err.seek(0)
-            said = err.read(10_000).decode(errors="replace")
+            answer, said = (file.read().decode(errors="replace") for file in [out, err])
         for name in ["out", "err"]:
             (self.folder / name).unlink()
-        return process.returncode, size, said, seconds, usage.ru_maxrss * 1024
+        return process.returncode, answer, said, seconds, usage.ru_maxrss * 1024
 
 
-def complaint(name, code, size, said, seconds, peak, left):
+def complaint(name, code, answer, said, seconds, peak, left):
     """What is wrong with an answer; nothing, mostly."""
     if code < 0:
         return f"ended by signal {-code}" + (f" after {SECONDS} s" if seconds >= SECONDS else "")
     if code > 3:
         return f"exit code {code}"
-    if OWN_CRASH.search(said):
+    if OWN_CRASH.search(answer + said):
         return "a crash outside libhdf5"
     if peak > BYTES:
         return f"{peak / 1e6:.0f} MB of memory"
-    if code and (said.count("\n") != 1 or not said.startswith("attntrace: ")):
-        return "a refusal that is not one line"
-    if code and size and "--json" not in name and "verify" not in name:
-        return "a refusal with something on stdout"
     if left:
         return f"left behind {left}"
+    if name.startswith("verify") and not said and code < 2:
+        return None if judges(answer, code, "--json" in name) else "a judgement that contradicts itself"
+    if name == "diff" and code == 1 and not said:
+        return None if answer.rstrip().splitlines()[-1].startswith("different") else "a difference that is none"
+    if code and (said.count("\n") != 1 or not said.startswith("attntrace: ")):
+        return "a refusal that is not one line"
+    if code and answer:
+        return "a refusal with something on stdout"
     return None
+
+
+def judges(answer, code, is_json):
+    """Whether the findings of `verify`, their sum and its exit code agree."""
+    if is_json:
+        report = json.loads(answer)
+        errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
+        return report["valid"] == (code == 0) == (not errors)
+    *findings, summary = answer.splitlines()
+    is_valid = not any(": error " in finding for finding in findings)
+    return is_valid == (code == 0) == (": NOT valid, " not in summary)
 
 
 def fuzz(raw, seeds, folder, keep):
@@ -152,25 +172,27 @@ def fuzz(raw, seeds, folder, keep):
     # Analysis may take what the machine has, unless it is given less; no honest trace of this size needs more.
     resource.setrlimit(resource.RLIMIT_DATA, (BYTES, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     bases = [Original(data) for data in raw]
-    runner, tally, chosen = Runner(folder), Tally(), commands()
-    path = folder / "mutated.h5"
+    runner, tally = Runner(folder), Tally()
+    path, whole = folder / "mutated.h5", folder / "whole.h5"
+    whole.write_bytes(raw[0])
     for seed in seeds:
         data, mutation = mutated(bases, seed)
         path.write_bytes(data)
         tally.files += 1
-        for name, (before, after) in chosen.items():
-            code, size, said, seconds, peak = runner.run([*before, path.name, *after])
-            (folder / "recovered.h5").unlink(missing_ok=True)
-            left = sorted(item.name for item in folder.iterdir() if item != path)
+        for name, (before, after) in COMMANDS.items():
+            code, answered, said, seconds, peak = runner.run([*before, path.name, *after])
+            if code == 0:
+                (folder / COPY).unlink(missing_ok=True)
+            left = sorted(item.name for item in folder.iterdir() if item not in (path, whole))
             tally.outcomes[code] += 1
             tally.slowest = max(tally.slowest, (seconds, f"{name}, seed {seed}"))
             tally.largest = max(tally.largest, (peak, f"{name}, seed {seed}"))
-            wrong = complaint(name, code, size, said, seconds, peak, left)
+            wrong = complaint(name, code, answered, said, seconds, peak, left)
             if wrong:
-                tally.failures.append(f"seed {seed}, {mutation}: {name}: {wrong}: {said.strip()[:300]}")
+                tally.failures.append(f"seed {seed}, {mutation}: {name}: {wrong}: {(said or answered).strip()[:300]}")
                 kept(keep, data, f"failure-{seed}")
             for kind, pattern in GUARDED.items():
-                if pattern.search(said):
+                if pattern.search(said + answered):
                     tally.guarded[kind] += 1
                     tally.mutations[f"{kind} {mutation}"] += 1
                     if tally.guarded[kind] <= 20:
@@ -178,6 +200,7 @@ def fuzz(raw, seeds, folder, keep):
             for item in left:
                 (folder / item).unlink()
     path.unlink(missing_ok=True)
+    whole.unlink()
     return tally
 
 

@@ -2,9 +2,12 @@
 the checksum that it ends with."""
 
 import ctypes
+import io
 import re
 import struct
 from dataclasses import dataclass
+
+import h5py
 
 from support import loaded_library
 
@@ -16,11 +19,18 @@ LONGEST = 2048
 LIBRARY = loaded_library()
 LIBRARY.H5_checksum_lookup3.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32]
 LIBRARY.H5_checksum_lookup3.restype = ctypes.c_uint32
+LIBRARY.H5_checksum_fletcher32.argtypes = [ctypes.c_char_p, ctypes.c_size_t]
+LIBRARY.H5_checksum_fletcher32.restype = ctypes.c_uint32
 
 
 def checksum(data):
     """Bob Jenkins's lookup3, as libhdf5 has it for metadata."""
     return LIBRARY.H5_checksum_lookup3(bytes(data), len(data), 0)
+
+
+def fletcher32(data):
+    """What the filter of that name appends to a chunk."""
+    return LIBRARY.H5_checksum_fletcher32(bytes(data), len(data))
 
 
 @dataclass(frozen=True)
@@ -102,4 +112,23 @@ def messages(data, header):
             break
         found.append((place, prefix, size))
         place += prefix + size
+    return found
+
+
+def chunks(data):
+    """Places of all compressed chunks, with their checksum: (start, end)."""
+    copy = bytearray(data)
+    # No writer has it: a killed one's mark would keep it from being opened.
+    copy[11] = 0
+    Block(SUPERBLOCK, 0, 48, 44).seal(copy)
+    found = []
+
+    def add(name, item):
+        if isinstance(item, h5py.Dataset) and item.compression == "gzip":
+            for index in range(item.id.get_num_chunks()):
+                chunk = item.id.get_chunk_info(index)
+                found.append((chunk.byte_offset, chunk.byte_offset + chunk.size))
+
+    with h5py.File(io.BytesIO(copy), "r") as f:
+        f.visititems(add)
     return found

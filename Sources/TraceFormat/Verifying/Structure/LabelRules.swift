@@ -26,6 +26,8 @@ struct LabelRules {
     /// Judges every coordinate that can be read. `counts` are those of the model's layers and heads.
     func judge(layerCount: Int?, headCount: Int?, kvHeadCount: Int?) {
         for dimension in Dimension.allCases {
+            // Labelled with the first step.
+            if dimension == .position, outline.isCausal, outline.committed == 0 { continue }
             guard let labels = outline.vector(Int32.self, dimension.rawValue)?.map({ Int($0) }) else { continue }
             if let expected = expected(dimension, count: labels.count, headCount, kvHeadCount) {
                 guard let place = labels.indices.first(where: { $0 >= expected.count || labels[$0] != expected[$0] })
@@ -56,6 +58,8 @@ struct LabelRules {
             return Set(plan.heads.map { $0 / (headCount / kvHeadCount) }).sorted()
         case .query: return outline.queries
         case .generated: return (0..<count).map { plan.promptLength + $0 }
+        // Their last rows may be of what was not committed.
+        case .vocab, .leaf: return outline.isHashed || outline.isComplete ? Array(0..<count) : nil
         case .rowStep, .mapStep:
             // Of an unfinished causal trace only the commit record knows the last step.
             if outline.isCausal, !outline.isComplete { return nil }

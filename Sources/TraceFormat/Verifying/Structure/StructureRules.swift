@@ -41,6 +41,7 @@ struct StructureRules {
             datasetCount += 1
             if let reader = rules.judge(schema, at: path) { outline?.readers[path] = reader }
         }
+        outline?.isHashed = !(contentHash ?? []).isEmpty
         guard let outline else { return nil }
         LabelRules(outline: outline, log: log).judge(
             layerCount: attributes.number("layer_count"), headCount: attributes.number("head_count"),

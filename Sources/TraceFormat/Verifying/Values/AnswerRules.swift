@@ -54,7 +54,7 @@ struct AnswerSourceRules {
             guard position < unmaskStep.count else { break }
             let step = Int(unmaskStep[position])
             // What an uncommitted step wrote does not count.
-            if !outline.isComplete, step >= outline.committed || Int(steps[place]) >= outline.committed { continue }
+            if outline.isOpen(unmaskStep[position]) { continue }
             let expected = step >= 0 ? (step, position - outline.predictionOffset) : (-1, -1)
             if (Int(steps[place]), Int(queries[place])) != expected {
                 log.add(

@@ -195,19 +195,14 @@ struct TimelineRules {
         }
     }
 
-    /// Positions that a step beyond the commit has already written: nothing can be said of them.
-    private func isBeyond(_ position: Int, _ outcome: Outcome) -> Bool {
-        !outline.isComplete && outcome.unmaskStep[position] >= Int32(clamping: outline.committed)
-    }
-
     private func judgeOutcome(_ outcome: Outcome, first: Row, last: Row) {
         var ids = outcome.finalIDs
         for position in ids.indices {
-            if isBeyond(position, outcome) {
-                ids[position] = last.ids[position]
-                continue
-            }
             let step = outcome.unmaskStep[position]
+            if outline.isOpen(step) {
+                ids[position] = last.ids[position]
+                if step >= 0 { continue }
+            }
             let wasMasked = first.masked[position] == 1
             let isMasked = ids[position] == mask
             let isRight =
@@ -227,10 +222,12 @@ struct TimelineRules {
     /// The order of unmasking: each place once, by step, then by falling score.
     private func judgeOrder(_ outcome: Outcome) {
         let written = outcome.unmaskStep.indices.filter {
-            outcome.unmaskStep[$0] >= 0 && !isBeyond($0, outcome)
+            outcome.unmaskStep[$0] >= 0 && !outline.isOpen(outcome.unmaskStep[$0])
         }
         for position in outcome.unmaskStep.indices
-        where outcome.unmaskStep[position] < 0 && outcome.unmaskOrder[position] != outcome.unmaskStep[position] {
+        where outcome.unmaskStep[position] < 0 && !outline.isOpen(outcome.unmaskStep[position])
+            && outcome.unmaskOrder[position] != outcome.unmaskStep[position]
+        {
             log.add(
                 .timelineUnmaskOrder, "unmask_order",
                 "is \(outcome.unmaskOrder[position]) at position \(position) where unmask_step is \(outcome.unmaskStep[position])"

@@ -57,8 +57,8 @@ extension ValueSweep {
             guard let ids = outline.vector(Int32.self, "vocab_id") else { return [] }
             let allowsNone = plain != "final_id" && (plain != "token_id" || outline.isCausal)
             var rule = VocabularyRule(log: log, ids: Set(ids), allowsNone: allowsNone)
-            if plain == "final_id", !outline.isComplete, let steps = outline.vector(Int32.self, "unmask_step") {
-                rule.uncommitted = Set(steps.indices.filter { Int(steps[$0]) >= outline.committed })
+            if plain == "final_id", let steps = outline.vector(Int32.self, "unmask_step") {
+                rule.uncommitted = Set(steps.indices.filter { outline.isOpen(steps[$0]) })
             }
             return [rule]
         case "block": return [from(-1)]
