@@ -18,6 +18,8 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
     case unfinished(path: String)
     /// A killed run cannot be taken up by this one.
     case cannotResume(path: String, reason: String)
+    /// A copy was to take the place of its source.
+    case sameFile(path: String)
     /// The run has not ended: what is asked for takes a whole trace, or a recovered one.
     case notEnded(path: String)
     /// The run was killed before its first step was committed.
@@ -45,6 +47,7 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .unfinished(let path):
             "\(path): already exists and may hold committed steps of an unfinished capture; choose another name, or overwrite it"
         case .cannotResume(let path, let reason): "\(path): cannot be resumed: \(reason)"
+        case .sameFile(let path): "\(path): a copy needs another name than its source"
         case .notEnded(let path): "\(path): its run has not ended: recover it first"
         case .nothingCommitted(let path): "\(path): no step was committed: there is nothing to keep"
         case .notAFile(let path):

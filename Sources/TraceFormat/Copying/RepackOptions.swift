@@ -16,7 +16,8 @@ public struct RepackOptions: Sendable, Equatable {
     public var level: Int
     /// Optional parts to leave out.
     public var dropping: Set<Signal>
-    /// Bits of the mantissa that maps keep, 1 to 9; nil: all ten. Fewer bits change the values, and the hash with them.
+    /// Bits of the mantissa that maps and answer rows keep, 1 to 9; nil: all ten. Fewer bits change the values, and the
+    /// hash with them.
     public var keptBits: Int?
     /// Bytes of a page, a power of two from 4,096: metadata lies together in few pages, for reading over a network; nil:
     /// as it comes.
@@ -32,6 +33,12 @@ public struct RepackOptions: Sendable, Equatable {
         self.keptBits = keptBits
         self.pageSize = pageSize
     }
+
+    /// What is rounded: rows of attention, wherever they are, so that they still agree with each other.
+    static let roundedPaths = [
+        DatasetKey<Float16>.attention.path, DatasetKey<Float16>.attention.unconditional.path,
+        DatasetKey<Float16>.answerAttention.path,
+    ]
 
     /// The options as a line of the file's history.
     var note: String {

@@ -9,7 +9,7 @@ struct StepAdoption {
     let source: Trace
     let writer: TraceWriter
     let steps: Int
-    /// Bits of the mantissa that maps keep; nil: all.
+    /// Bits of the mantissa that maps and answer rows keep; nil: all.
     var keptBits: Int?
     /// Bytes of values that are decoded at a time.
     var byteBudget = 32 << 20
@@ -55,7 +55,7 @@ struct StepAdoption {
         }
         let isAnswer = placed.dimensions.first == .generated
         let rows = isAnswer ? try answeredRows() : []
-        let rounds = keptBits != nil && placed.path.hasSuffix(DatasetKey<Float16>.attention.path)
+        let rounds = keptBits != nil && RepackOptions.roundedPaths.contains(placed.path)
         if !rounds, reader.isStored(as: placed) {
             try whole.chunkOrigins(placed.chunk).forEach { origin in
                 // The rows of answers that no step gave were never written.

@@ -48,6 +48,8 @@ public enum TraceCopy {
     ) throws {
         try options.validate()
         let trace = try Trace(path: source)
+        let absent = options.dropping.subtracting(trace.plan.signals).map(\.rawValue).sorted()
+        guard absent.isEmpty else { throw TraceError.notRecorded(path: source, object: absent.joined(separator: ",")) }
         guard try trace.recordedContentHash() != nil else { throw TraceError.notEnded(path: source) }
         try copy(
             trace, steps: trace.committedSteps, to: path, dropping: options.dropping, options: options,
@@ -63,7 +65,7 @@ public enum TraceCopy {
         isComplete: Bool, overwrite: Bool
     ) throws {
         guard !isSameFile(trace.path, path) else {
-            throw TraceError.misuse("\(path): a copy needs another name than its source")
+            throw TraceError.sameFile(path: path)
         }
         var planned = trace.planned
         planned.signals.subtract(dropping)
@@ -87,10 +89,11 @@ public enum TraceCopy {
             compressionThreads: ProcessInfo.processInfo.activeProcessorCount, memoryBudget: 32 << 20)
         try writer.beginStepsOrRemove {
             try writer.partial.takePlace()
-            if let bits = options.keptBits {
-                for path in ["maps/attention", "unconditional/maps/attention"] where writer.datasets[path] != nil {
-                    try writer.file.setAttribute("kept_mantissa_bits", [Int32(bits)], of: path)
-                }
+            for path in RepackOptions.roundedPaths where writer.datasets[path] != nil {
+                // What was rounded before stays so.
+                let before = try trace.file.attribute("kept_mantissa_bits", of: path)?.integer.map { Int(clamping: $0) }
+                let bits = min(before ?? 10, options.keptBits ?? 10)
+                if bits < 10 { try writer.file.setAttribute("kept_mantissa_bits", [Int32(clamping: bits)], of: path) }
             }
             try StepAdoption(source: trace, writer: writer, steps: steps, keptBits: options.keptBits).run()
             try writer.finish(isComplete: isComplete)

@@ -164,23 +164,38 @@ final class HDF5Dataset: Sendable {
         try HDF5Library.locked {
             let offset = origin.map { hsize_t($0) }
             var size: hsize_t = 0
-            guard H5Dget_chunk_storage_size(id, offset, &size) >= 0 else {
-                let failure = HDF5Error.current("read a chunk", file: file.path, object: object)
-                // That nothing was written there is an error to this call, and an answer to the slow one.
-                var mask: UInt32 = 0
+            // What the slow call says, which walks over all chunks.
+            var storedMask: UInt32 = 0
+            var storedSize: hsize_t = 0
+            func isAbsent(unless failure: HDF5Error) throws -> Bool {
                 var address: haddr_t = 0
-                guard H5Dget_chunk_info_by_coord(id, offset, &mask, &address, &size) >= 0,
-                    address == chdf5_undefined_address() || size == 0
+                guard H5Dget_chunk_info_by_coord(id, offset, &storedMask, &address, &storedSize) >= 0,
+                    address == chdf5_undefined_address() || storedSize == 0
                 else { throw failure }
-                return nil
+                return true
             }
+            func failure() -> HDF5Error { .current("read a chunk", file: file.path, object: object) }
+            // That nothing was written there is an error to this call, and an answer to the slow one.
+            if H5Dget_chunk_storage_size(id, offset, &size) < 0, try isAbsent(unless: failure()) { return nil }
             guard size > 0 else { return nil }
             guard size <= hsize_t(limit) else {
                 throw damaged("the chunk at \(origin) claims \(size) bytes, more than its values could take")
             }
             var mask: UInt32 = 0
             let bytes = UnsafeMutableRawBufferPointer(rebasing: room(Int(size))[..<Int(size)])
-            try check(H5Dread_chunk(id, hid_t(H5P_DEFAULT), offset, &mask, bytes.baseAddress), "read a chunk")
+            // Once libhdf5 has filled a chunk in its cache, it takes the chunk for stored until it looks for it.
+            if H5Dread_chunk(id, hid_t(H5P_DEFAULT), offset, &mask, bytes.baseAddress) < 0,
+                try isAbsent(unless: failure())
+            {
+                return nil
+            }
+            if mask != 0 {
+                // Of a dataset of one chunk the writing process itself is told a mask that is none.
+                var address: haddr_t = 0
+                try check(
+                    H5Dget_chunk_info_by_coord(id, offset, &storedMask, &address, &storedSize), "read a chunk")
+                mask = storedMask
+            }
             return StoredChunk(bytes: UnsafeRawBufferPointer(bytes), skippedFilters: mask)
         }
     }

@@ -38,6 +38,7 @@ struct PlanCommand: ParsableCommand {
     func run() throws {
         let prompt = try options.givenPrompt()
         guard !options.output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
+        try TraceWriter.checkName(options.output, overwrite: options.force)
         let threads = try options.threadCount()
         let directory = try EmbeddedModels.directory(for: options.model)
         let configuration = try ModelConfiguration(directory: directory)

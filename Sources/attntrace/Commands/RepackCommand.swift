@@ -28,7 +28,8 @@ struct RepackCommand: ParsableCommand, ReadsTrace {
     var level = 1
     @Option(help: "Leave out these signals, a,b.")
     var drop: SignalNames?
-    @Option(help: "Round maps to so many bits of mantissa, 1 to 9, of float16's 10; recorded in the file.")
+    @Option(
+        help: "Round maps and answer rows to so many bits of mantissa, 1 to 9, of float16's 10; recorded in the file.")
     var keepBits: Int?
     @Option(help: "Lay the file out in pages of so many bytes, for reading from object stores.")
     var pageSize: Int?

@@ -33,18 +33,18 @@ struct VerifyCommand: ReadsTraces {
     /// Judges each trace in a child of its own, so that what one does to libhdf5 is a finding and no other's end.
     func supervise() throws -> Int32 {
         var described: [String] = []
-        var isValid = true
+        var worst: Int32 = 0
         for path in traces {
             var said = ""
             let options = (deep ? ["--deep"] : []) + (json ? ["--json"] : [])
             switch try ReadingGuard.run(self, arguments: ["verify"] + options + ["--", path], output: { said = $0 }) {
             case .exited(let code):
-                // Nothing said: the system refused, as the child has told.
-                guard !said.isEmpty else { return code }
-                isValid = isValid && code == 0
+                worst = max(worst, code)
+                // Nothing said: the system refused, as the child has told. The other files are judged all the same.
+                if said.isEmpty { continue }
             case .failed(let failure):
                 said = (json ? description(failure, of: path).text() : text(failure, of: path)) + "\n"
-                isValid = false
+                worst = max(worst, Failure.badData)
             case .signalled(let number):
                 ReadingGuard.end(by: number)
             }
@@ -55,7 +55,7 @@ struct VerifyCommand: ReadsTraces {
             let items = described.map { $0.dropLast().split(separator: "\n").joined(separator: "\n  ") }
             try Terminal.output("[\n  " + items.joined(separator: ",\n  ") + "\n]\n")
         }
-        return isValid ? 0 : Failure.badData
+        return worst
     }
 
     /// Judges the one trace that a child is given.

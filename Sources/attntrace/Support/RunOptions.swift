@@ -36,7 +36,7 @@ struct RunOptions: ParsableArguments {
     var mapSteps: IndexList?
     @Option(
         help:
-            "maps: the full attention as probabilities; qk: as the query and key vectors that make them; both with sums over queries and per-query rows; received: sums over queries and answer rows only; auto: the smaller of maps and qk, provided that qk rebuilds maps within 0.002 and the trace stays under --size-limit, else received."
+            "maps: the full attention as probabilities; qk: as the query and key vectors that make them; both with sums over queries and per-query rows; received: sums over queries and answer rows only; auto: the smaller of maps and qk, provided that qk rebuilds the first step's maps within 0.002 and the trace stays under --size-limit, else received."
     )
     var record = Record.auto
     @Option(
