@@ -211,8 +211,9 @@ public final class Trace: Sendable {
             ids: Array(try read(.finalID).values.prefix(positions)),
             unmaskStep: Array(try read(.unmaskStep).values.prefix(positions)),
             unmaskOrder: Array(try read(.unmaskOrder).values.prefix(positions)))
-        // What later steps wrote, committed or not, does not count.
-        for position in state.ids.indices where state.unmaskStep[position] >= steps {
+        // What later steps wrote, committed or not, does not count; a kill leaves some of it, in any order.
+        for position in state.ids.indices where state.unmaskStep[position] >= steps || state.unmaskStep[position] == -2
+        {
             state.ids[position] = Int32(clamping: provenance.maskTokenID)
             state.unmaskStep[position] = -2
             state.unmaskOrder[position] = -2
