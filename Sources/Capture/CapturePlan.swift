@@ -4,6 +4,8 @@ import TraceFormat
 public struct CapturePlan: Sendable, Equatable {
     /// The shape of the trace.
     public let trace: TracePlan
+    /// Tokens of the prompt that equal the mask, which a diffusion sampler asks for as well.
+    private let maskedPromptCount: Int
     /// The sampler, with what it left to the model filled in.
     public let sampler: Sampler
     /// The model's shape.
@@ -55,6 +57,7 @@ public struct CapturePlan: Sendable, Equatable {
             signals: recording.signals, isGuided: sampler.isGuided,
             textWidth: max(1, textWidth))
         self.sampler = sampler.completed(with: configuration)
+        maskedPromptCount = configuration.maskTokenID.map { mask in promptIDs.count { Int($0) == mask } } ?? 0
         self.configuration = configuration
     }
 
@@ -89,7 +92,7 @@ public struct CapturePlan: Sendable, Equatable {
         let isCausal = trace.causality == .causal
         // The rows of the widest step, and the positions whose logits it asks for.
         let rows = isCausal ? trace.promptLength : trace.positionCount
-        let asked = isCausal ? 1 : trace.generatedLength
+        let asked = isCausal ? 1 : trace.generatedLength + maskedPromptCount
         return MemoryPlan(
             weights: configuration.weightBytes,
             pass: configuration.passBytes(

@@ -31,11 +31,11 @@ final class RebuildMeter {
         self.kernels = kernels
     }
 
-    /// The largest difference over all rows fed in and all keys; infinity where a rebuilt weight is no number, and 0
+    /// The largest difference over all rows fed in and all keys; infinity where a rebuilt weight is no number, and
     /// where the layer was handed over without what is needed.
     func largestError(of attention: LayerAttention) -> Float {
         guard let queries = attention.queries, let keys = attention.allKeys, attention.weights.count > 0 else {
-            return 0
+            return .infinity
         }
         let (rows, keyCount, channels) = (attention.queryCount, attention.keyCount, keys.channelCount)
         let group = attention.headCount / keys.headCount

@@ -6,7 +6,7 @@ struct IndexList: ExpressibleByArgument {
     let values: [Int]
 
     init?(argument: String) {
-        guard let values = IndexText.indices(argument, limit: 100_000) else { return nil }
+        guard let values = IndexText.indices(argument, limit: 1 << 20) else { return nil }
         self.values = values
     }
 }

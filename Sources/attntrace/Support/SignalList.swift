@@ -23,6 +23,8 @@ struct SignalList: ExpressibleByArgument {
         self.signals = signals
     }
 
+    static var allValueStrings: [String] { known.map(\.rawValue) + ["all", "none"] }
+
     /// The signals; `all` leaves out what a causal model does not have.
     func signals(isCausal: Bool) -> Set<Signal> {
         guard isAll else { return signals }
