@@ -22,6 +22,12 @@ static inline hid_t chdf5_c_s1(void) { return H5T_C_S1; }
 static inline haddr_t chdf5_undefined_address(void) { return HADDR_UNDEF; }
 static inline size_t chdf5_variable(void) { return H5T_VARIABLE; }
 
+// Whether another open file holds the lock below; 36 is F_OFD_GETLK.
+static inline int chdf5_is_locked(int descriptor) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = 0, .l_start = 0, .l_len = 0, .l_pid = 0};
+    return fcntl(descriptor, 36, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
 // Takes a whole-file write lock that belongs to the open file, not the process; 0 when it was free. The number is
 // F_OFD_SETLK, which Linux hides without _GNU_SOURCE. Another kind of lock than libhdf5's own, so readers do not meet it.
 static inline int chdf5_lock(int descriptor) {

@@ -1,4 +1,5 @@
 import CHDF5
+import Foundation
 import Synchronization
 
 /// An open file of libhdf5. Datasets hold their file, so that it closes last.
@@ -63,13 +64,22 @@ final class HDF5File: Sendable {
                 let access = Handle(
                     try HDF5Library.check(H5Pcreate(chdf5_file_access()), "make a property list", file: path))
                 // What fails its checksum is read again, in case its writer was in the middle of it, after a wait that
-                // doubles each time. The library's own 100 tries would make a damaged file take for ever.
-                H5Pset_metadata_read_attempts(access.id, 10)
+                // doubles each time. The library's own 100 tries would make a damaged file take for ever; and where nobody
+                // writes, what fails once fails always.
+                H5Pset_metadata_read_attempts(access.id, isBeingWritten(path) ? 10 : 1)
                 id = H5Fopen(path, chdf5_acc_rdonly() | chdf5_acc_swmr_read(), access.id)
                 if id < 0 { throw plain }
             }
             return HDF5File(path: path, handle: Handle(id))
         }
+    }
+
+    /// Whether a writer of ours holds the file.
+    private static func isBeingWritten(_ path: String) -> Bool {
+        let descriptor = Foundation.open(path, O_RDONLY)
+        guard descriptor >= 0 else { return false }
+        defer { Foundation.close(descriptor) }
+        return chdf5_is_locked(descriptor) != 0
     }
 
     /// From here on readers may be present and a kill loses nothing flushed; no object or attribute can be created any more.
