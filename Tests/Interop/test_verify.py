@@ -168,3 +168,35 @@ def test_a_capture_with_settings(tmp_path):
         tmp_path / "a.h5", "--gen-length", 8, "--block-length", 4, "--cfg-scale", 1, "--temperature", 1, "--layers",
         "0,7", "--heads", "2-3", "--record", "maps")
     assert verify(path, "--deep")["findings"] == [] and checker.check(path, deep=True) == []
+
+
+VECTORS = {
+    "diffusion": ["--gen-length", 12, "--block-length", 6],
+    "guided": ["--gen-length", 8, "--block-length", 4, "--cfg-scale", 1],
+    "selected": ["--gen-length", 8, "--layers", "1,6", "--heads", "2-3", "--queries", "0,3-9", "--map-steps", "2,5-7"],
+    "causal": ["--model", "tiny-ar", "--max-new-tokens", 12],
+    "causal_selected": ["--model", "tiny-ar", "--max-new-tokens", 12, "--heads", "0,5", "--queries", "1,4-9"],
+}
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_captured_vectors_are_valid(tmp_path, name):
+    path, copy = tmp_path / "a.h5", tmp_path / "b.h5"
+    # It may warn that what is rebuilt is not very exact.
+    done = attntrace("capture", "--prompt", "In the beginning", *VECTORS[name], "--record", "qk", "--output", path)
+    assert done.returncode == 0, done.stderr
+    assert attntrace("repack", path, "--access", "time", "--output", copy).returncode == 0
+    for each in [path, copy]:
+        assert verify(each, "--deep")["findings"] == [] and checker.check(each, deep=True) == []
+
+
+@pytest.mark.parametrize("bits", [1, 4, 7, 9])
+@pytest.mark.parametrize("name", ["diffusion", "guided", "causal"])
+def test_rounded_copies_are_valid(tmp_path, traces, name, bits):
+    """Also those of rounded copies."""
+    path = traces[name]
+    for keep in sorted({9, bits}, reverse=True):
+        copy = tmp_path / f"{keep}.h5"
+        assert attntrace("repack", path, "--keep-bits", keep, "--output", copy).returncode == 0
+        assert verify(copy, "--deep")["findings"] == [] and checker.check(copy, deep=True) == []
+        path = copy

@@ -10,7 +10,7 @@ import TraceFormat
     static let runs: [(name: String, run: SyntheticRun)] = [
         ("bidirectional.h5", SyntheticRun()),
         ("causal.h5", SyntheticRun(causality: .causal)),
-        ("guided.h5", SyntheticRun(signals: [.received, .rows, .maps, .cosine], isGuided: true)),
+        ("guided.h5", SyntheticRun(signals: [.received, .rows, .maps, .qk, .cosine], isGuided: true)),
         ("minimal.h5", SyntheticRun(signals: [])),
         (
             "selected.h5",

@@ -85,6 +85,10 @@ public enum FindingCode: String, CaseIterable, Sendable, Codable {
     case answerSource = "answer.source"
     case answerRows = "answer.rows"
     case answerMap = "answer.map"
+    case qkMaps = "qk.maps"
+    case qkReceived = "qk.received"
+    case qkRows = "qk.rows"
+    case qkAnswer = "qk.answer"
     case residualOrder = "residual.order"
 
     /// Whether a rule of the format is broken, or something is merely unusual.

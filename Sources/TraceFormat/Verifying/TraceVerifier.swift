@@ -15,7 +15,8 @@ public struct TraceVerifier: Sendable {
     /// Judges the file: its structure, or, where `deep`, every value too, in one pass over them.
     ///
     /// A deep run holds some 64 MB of values at a time, and in a causal trace 8 bytes for each layer, head and position
-    /// of the prompt. It uses all processors.
+    /// of the prompt; where there are query and key vectors, those of a head and some rows of its map on each thread. It
+    /// uses all processors.
     ///
     /// libhdf5 itself crashes on some damage of what attaches scales to axes, which carries no checksum: a program that
     /// must not fall with a hostile file runs this in a process of its own.
@@ -37,6 +38,7 @@ public struct TraceVerifier: Sendable {
             if deep, let outline, outline.committed > 0 {
                 let sweep = ValueSweep(outline: outline, log: log, recorded: structure.table)
                 (checked.leaves, checked.bytes) = sweep.run()
+                for prefix in outline.passes { VectorRules(outline, log: log, prefix: prefix)?.judge() }
                 TimelineRules(outline: outline, log: log).judge()
                 AnswerSourceRules(outline: outline, log: log).judge()
                 SignalRules(outline: outline, log: log).judge()

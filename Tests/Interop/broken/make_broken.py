@@ -143,8 +143,16 @@ def keep_signals(file, *names):
     for path, entry in DATASETS.items():
         for place in (path, "unconditional/" + path):
             if entry.get("signal") not in (None, *names) and place in file:
+                for axis, name in enumerate(entry["dimensions"]):
+                    h5py.h5ds.detach_scale(file[place].id, file[name].id, axis)
                 del file[place]
     set_text(file, "signals", ",".join(sorted(names)))
+
+
+def drop_signals(file, *names):
+    """Drops the datasets of these signals, as repacking would."""
+    signals = file.attrs["signals"].decode() if isinstance(file.attrs["signals"], bytes) else file.attrs["signals"]
+    keep_signals(file, *set(signals.split(",")) - set(names))
 
 
 def change(file, path, place, value):
@@ -470,7 +478,7 @@ def another_total(file):
 
 @breaks("content.leaf", rehash=False)
 def a_value_changed_later(file):
-    change(file, "logsumexp", (1, 1, 1, 1), 3.25)
+    change(file, "output_norm", (1, 1, 1, 1), 3.25)
 
 
 @breaks("content.leaf", variant="attribute", rehash=False)
@@ -726,26 +734,31 @@ def move_received(file, path, place):
 
 @breaks("maps.received")
 def moved(file):
+    drop_signals(file, "qk")
     move_received(file, "received", (1, 1, 1, 2))
 
 
 @breaks("maps.received", base="guided", variant="second-pass")
 def moved_in_the_second_pass(file):
+    drop_signals(file, "qk")
     move_received(file, "unconditional/received", (1, 1, 1, 0))
 
 
 @breaks("maps.received", base="causal", variant="prompt")
 def moved_in_a_prompt(file):
+    drop_signals(file, "qk")
     move_received(file, "received", (0, 1, 1, 0))
 
 
 @breaks("maps.received", base="causal", variant="row")
 def moved_in_a_row(file):
+    drop_signals(file, "qk")
     move_received(file, "received", (2, 1, 1, 1))
 
 
 @breaks("maps.received", base="selected", variant="selected")
 def less_than_a_part(file):
+    drop_signals(file, "qk")
     values = file["received"][3, 1, 1, 0]
     values[1] += values[0]
     values[0] = 0
@@ -778,14 +791,89 @@ def a_smaller_answer(file):
 
 @breaks("answer.map")
 def an_answer_of_another_row(file):
+    drop_signals(file, "qk")
     change(file, "answer/attention", (1, 1, 1), file["answer/attention"][1, 1, 1][::-1])
 
 
 @breaks("answer.map", base="causal", variant="causal")
 def a_causal_answer_of_another_row(file):
+    drop_signals(file, "qk")
     row = file["answer/attention"][2, 1, 1]
     row[:2] = row[1::-1]
     change(file, "answer/attention", (2, 1, 1), row)
+
+
+@breaks("qk.maps")
+def a_map_of_other_vectors(file):
+    keep_signals(file, "maps", "qk", "suppressed")
+    move_received(file, "maps/attention", (1, 1, 0, 0))
+
+
+@breaks("qk.maps", base="causal", variant="causal")
+def a_causal_map_of_other_vectors(file):
+    keep_signals(file, "maps", "qk", "suppressed")
+    move_received(file, "maps/attention", (0, 1, 0, 1))
+
+
+@breaks("qk.maps", base="guided", variant="second-pass")
+def a_second_map_of_other_vectors(file):
+    keep_signals(file, "maps", "qk")
+    move_received(file, "unconditional/maps/attention", (1, 1, 0, 0))
+
+
+@breaks("qk.received")
+def received_from_other_vectors(file):
+    drop_signals(file, "maps")
+    move_received(file, "received", (1, 1, 1, 2))
+
+
+@breaks("qk.received", base="causal", variant="causal")
+def a_step_received_from_other_vectors(file):
+    drop_signals(file, "maps")
+    move_received(file, "received", (2, 1, 1, 1))
+
+
+@breaks("qk.received", base="guided", variant="second-pass")
+def received_from_other_vectors_in_the_second_pass(file):
+    drop_signals(file, "maps")
+    move_received(file, "unconditional/received", (1, 1, 1, 0))
+
+
+@breaks("qk.received", base="selected", variant="selected")
+def less_than_a_part_of_the_vectors(file):
+    drop_signals(file, "maps")
+    values = file["received"][3, 1, 1]
+    values[:, 1] += values[:, 0]
+    values[:, 0] = 0
+    change(file, "received", (3, 1, 1), values)
+
+
+for base in ["bidirectional", "causal"]:
+
+    @breaks("qk.rows", base=base, variant=base)
+    def another_sum_of_scores(file):
+        place = (file["logsumexp"].shape[0] - 1, 1, 1, 1)
+        change(file, "logsumexp", place, file["logsumexp"][place] + 0.0625)
+
+
+@breaks("qk.answer")
+def an_answer_of_other_vectors(file):
+    drop_signals(file, "maps")
+    change(file, "answer/attention", (1, 1, 1), file["answer/attention"][1, 1, 1][::-1])
+
+
+@breaks("qk.answer", base="causal", variant="causal")
+def a_causal_answer_of_other_vectors(file):
+    drop_signals(file, "maps")
+    row = file["answer/attention"][2, 1, 1]
+    row[:2] = row[1::-1]
+    change(file, "answer/attention", (2, 1, 1), row)
+
+
+@breaks("qk.answer", variant="suppressed")
+def a_suppressed_key_in_an_answer(file):
+    keep_signals(file, "qk", "suppressed")
+    change(file, "suppressed", (2, 0, 0, 1), 1)
 
 
 @breaks("residual.order")

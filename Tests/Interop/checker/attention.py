@@ -10,10 +10,8 @@ class Tolerance:
 
     def __init__(self, dataset):
         bits = int(dataset.attrs.get("kept_mantissa_bits", 10))
-        # Where fewer bits were kept, float16's own rounding came before.
-        first = 1 if bits < 10 else 0
-        self.relative = 2.0 ** -(bits + 1) + first * 2.0 ** -11
-        self.absolute = 2.0 ** -(bits + 15) + first * 2.0 ** -25
+        self.rounded = bits < 10
+        self.relative, self.absolute = 2.0**-bits - 2.0**-11, 2.0 ** -(bits + 14) - 2.0**-25
 
     def row_sum(self, keys):
         return self.relative + self.absolute * keys + 1e-5
@@ -122,7 +120,7 @@ def judge_layer(trace, prefix, place, step, layer, maps, queries, keys, toleranc
     masked = np.zeros(keys) if trace.causal else trace.read("is_masked", step)
     judge_rows(trace, prefix, place, layer, exact, queries, keys, masked, tolerance, log)
     if not prefix:
-        judge_answer_rows(trace, layer, maps, queries, row_steps, log)
+        judge_answer_rows(trace, layer, maps, queries, row_steps, tolerance, log)
     if prefix + "received" in trace:
         judge_sums(trace, prefix, step, layer, exact, queries, row_steps, classes, tolerance, log)
 
@@ -145,15 +143,23 @@ def judge_rows(trace, prefix, place, layer, exact, queries, keys, masked, tolera
                 log.add("rows.maps", prefix + name, f"map_step {place}, layer {layer}")
 
 
-def judge_answer_rows(trace, layer, maps, queries, row_steps, log):
+def judge_answer_rows(trace, layer, maps, queries, row_steps, tolerance, log):
     steps, sources = trace.read("answer/source_step"), trace.read("answer/source_query")
     if steps is None or sources is None:
         return
     for place in range(len(steps)):
         for row in np.flatnonzero((queries == sources[place]) & (row_steps == steps[place])):
             found = trace.read("answer/attention", place, layer)
-            if found is not None and found.tobytes() != np.ascontiguousarray(maps[:, row]).tobytes():
+            if found is not None and not same(found, np.ascontiguousarray(maps[:, row]), tolerance):
                 log.add("answer.map", "answer/attention", f"generated {place}, layer {layer}")
+
+
+def same(row, kept, tolerance):
+    """Whether a row is that of the map: bit for bit, or what it may have been before bits were dropped."""
+    if not tolerance.rounded:
+        return row.tobytes() == kept.tobytes()
+    row, kept = row.astype(np.float64), kept.astype(np.float64)
+    return bool((np.abs(kept - row) <= tolerance.relative * row + tolerance.absolute).all())
 
 
 def judge_sums(trace, prefix, step, layer, exact, queries, row_steps, classes, tolerance, log):

@@ -2,7 +2,7 @@
 
 import h5py
 
-from . import attention, structure, timeline, tokens
+from . import attention, structure, timeline, tokens, vectors
 from .findings import Log
 from .hashes import judge_hashes
 from .schema import SCHEMA
@@ -32,6 +32,7 @@ def check(path, deep=False):
             tokens.judge(trace, log)
             timeline.judge(trace, log)
             attention.judge(trace, log)
+            vectors.judge(trace, log)
     return log
 
 

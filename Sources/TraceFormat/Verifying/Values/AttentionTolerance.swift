@@ -2,10 +2,12 @@ import Foundation
 
 /// How far numbers derived from a map may be from those measured beside it.
 ///
-/// A weight w of a map with m bits of mantissa is off by at most r w, r = 2^-(m + 1), or, where it is subnormal, by
-/// a = 2^-(m + 15); where fewer than float16's 10 bits were kept, float16's own rounding came before and adds to both.
-/// Sums over T keys or rows inherit r of the sum and a T.
+/// A weight w of float16 is off by at most r w, r = 2^-11, or, where it is subnormal, by a = 2^-25. One that was rounded
+/// again, to m bits of mantissa at last and perhaps by way of others, is off by at most the sum of all these roundings:
+/// r = 2^-m - 2^-11, a = 2^-(m + 14) - 2^-25. Sums over T keys or rows inherit r of the sum and a T.
 struct AttentionTolerance: Sendable {
+    /// Whether bits were dropped.
+    let isRounded: Bool
     /// r.
     let relative: Float
     /// a.
@@ -14,8 +16,9 @@ struct AttentionTolerance: Sendable {
     /// For the mantissa that repacking may have kept; 10 bits where a map is as it was recorded.
     init(mantissaBits: Int = 10) {
         let bits = min(10, max(0, mantissaBits))
-        relative = exp2(-Float(bits + 1)) + (bits < 10 ? 0x1p-11 : 0)
-        absolute = exp2(-Float(bits + 15)) + (bits < 10 ? 0x1p-25 : 0)
+        isRounded = bits < 10
+        relative = exp2(-Float(bits)) - 0x1p-11
+        absolute = exp2(-Float(bits + 14)) - 0x1p-25
     }
 
     /// For the maps of a pass.

@@ -53,20 +53,20 @@ final class MapRules: PieceRule {
         rowPaths = Dictionary(
             uniqueKeysWithValues: RowQuantity.allCases.map { ($0, prefix + $0.rawValue) }
                 .filter { outline.readers[$0.1] != nil })
-        var answers: [[Int]: [Int]] = [:]
-        if prefix.isEmpty, let steps = outline.vector(Int32.self, "answer/source_step"),
-            let rows = outline.vector(Int32.self, "answer/source_query"), steps.count == rows.count
-        {
-            for place in steps.indices where steps[place] >= 0 {
-                answers[[Int(steps[place]), Int(rows[place])], default: []].append(place)
-            }
-        }
-        self.answers = answers
+        answers = prefix.isEmpty ? Self.answers(of: outline) : [:]
         let sites = outline.isCausal ? outline.plan.layers.count * outline.plan.heads.count : 0
         prompt = Mutex(
             PromptSums(
                 counts: Array(repeating: 0, count: sites),
                 sums: Array(repeating: Array(repeating: 0, count: outline.plan.promptLength), count: sites)))
+    }
+
+    /// Answers scored by a row of the first pass, by step and query.
+    static func answers(of outline: TraceOutline) -> [[Int]: [Int]] {
+        guard let steps = outline.vector(Int32.self, "answer/source_step"),
+            let rows = outline.vector(Int32.self, "answer/source_query"), steps.count == rows.count
+        else { return [:] }
+        return Dictionary(grouping: steps.indices.filter { steps[$0] >= 0 }) { [Int(steps[$0]), Int(rows[$0])] }
     }
 
     // MARK: Pieces
@@ -268,11 +268,20 @@ final class MapRules: PieceRule {
         for answer in answers[[step(place: site.place, row: place), queries[place]]] ?? [] {
             guard let rows = beside.answers[answer] else { continue }
             let start = (site.head - beside.heads.lowerBound) * keys
-            if !rows[start..<start + keys].elementsEqual(bits) {
+            if !isSame(rows[start..<start + keys], bits) {
                 log.add(
                     .answerMap, "answer/attention",
                     "generated \(answer) is not the row of the map at \(self.place(site, place))")
             }
+        }
+    }
+
+    /// Whether a row is that of the map: its bits, or, where bits of the map were dropped, what they may have been.
+    private func isSame(_ row: ArraySlice<UInt16>, _ bits: UnsafeBufferPointer<UInt16>) -> Bool {
+        guard tolerance.isRounded else { return row.elementsEqual(bits) }
+        return zip(row, bits).allSatisfy {
+            let (exact, kept) = (Float(Float16(bitPattern: $0)), Float(Float16(bitPattern: $1)))
+            return abs(kept - exact) <= tolerance.relative * exact + tolerance.absolute
         }
     }
 
