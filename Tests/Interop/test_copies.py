@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from support import ATTNTRACE, PROMPT, answer, answer_json, attntrace, capture, read_all, same, text
+from support import ATTNTRACE, PROMPT, answer, answer_json, attntrace, capture, read_all, run_python, same, text
 
 DIFFUSION = ["--gen-length", "32", "--block-length", "16", "--record", "maps"]
 CAUSAL = ["--model", "tiny-ar", "--max-new-tokens", "64", "--record", "maps"]
@@ -197,6 +197,65 @@ def test_repack_refuses(tmp_path, whole, options, message):
     said = attntrace("repack", whole["diffusion"], "--output", tmp_path / "a.h5", *options)
     assert said.returncode == 2 and message in said.stderr and said.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_copy_never_takes_its_source_away(tmp_path):
+    """`X.partial` is the name that a copy called X passes through, whether it succeeds or fails."""
+    partial = killed(tmp_path / "cut.h5", DIFFUSION, after=4)
+    raw = bytearray(partial.read_bytes())
+    with h5py.File(partial, "r", libver="latest", swmr=True) as f:
+        raw[f["maps/attention"].id.get_chunk_info_by_coord((1, 1, 2, 0, 0)).byte_offset + 50] ^= 1
+    partial.write_bytes(raw)
+    for force in [[], ["--force"]]:
+        said = attntrace("recover", partial, "--output", tmp_path / "cut.h5", *force)
+        assert said.returncode == 2 and "another name" in said.stderr
+        assert partial.read_bytes() == raw and list(tmp_path.iterdir()) == [partial]
+
+
+def test_what_is_missing_is_not_made_up(tmp_path, whole):
+    """Absent is not zero: a copy of a trace that lacks a dataset, or a chunk of one, is refused."""
+    for name, change in {
+        "predicted_id": lambda f: f.__delitem__("predicted_id"), "entropy": lambda f: f.__delitem__("entropy")}.items():
+        broken = tmp_path / "broken.h5"
+        shutil.copy(whole["diffusion"], broken)
+        with h5py.File(broken, "r+", libver=("v110", "v110")) as f:
+            change(f)
+        said = attntrace("recover", broken, "--output", tmp_path / "copy.h5")
+        assert said.returncode == 1 and f"/{name}: damaged: is missing" in said.stderr
+        assert list(tmp_path.iterdir()) == [broken]
+    answer("recover", broken, "--drop", "rows", "--output", tmp_path / "copy.h5")
+    assert answer_json("verify", "--deep", tmp_path / "copy.h5", "--json")["valid"]
+
+
+def test_a_signal_of_a_later_version_is_let_be(tmp_path, whole):
+    later = tmp_path / "later.h5"
+    shutil.copy(whole["diffusion"], later)
+    with h5py.File(later, "r+", libver=("v110", "v110")) as f:
+        f.attrs.modify("signals", np.bytes_(f.attrs["signals"] + b",telepathy"))
+    assert answer_json("info", later, "--json")["committed_steps"] == 32
+    answer("sinks", later)
+
+
+def test_vectors_resumed_before_their_first_step(tmp_path):
+    options = ["--gen-length", "48", "--record", "qk", "--map-steps", "40-42", "--signals", "cosine"]
+    whole = tmp_path / "whole.h5"
+    assert attntrace("capture", "--prompt", PROMPT, "--output", whole, *options).returncode == 0
+    killed(tmp_path / "cut.h5", options, after=3)
+    assert attntrace("capture", "--prompt", PROMPT, "--output", tmp_path / "cut.h5", *options, "--resume").returncode == 0
+    assert content(tmp_path / "cut.h5") == content(whole)
+
+
+def test_repacking_takes_little_memory(tmp_path):
+    """However many steps there are: the slowest compression, with the trace several times as large."""
+    peaks = []
+    for length in [32, 112]:
+        trace = capture(tmp_path / f"{length}.h5", "--gen-length", length, "--record", "maps", "--size-limit", "4GB")
+        code = (
+            "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+            "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+        peaks.append(int(run_python(
+            code, ATTNTRACE, "repack", trace, "--level", 9, "--output", tmp_path / "packed.h5", "--force")) / 1024)
+    assert max(peaks) < 160, peaks
 
 
 def test_what_is_not_there_cannot_be_dropped(tmp_path, whole):

@@ -108,7 +108,7 @@ import Testing
             try TraceCopy.repack(path, to: packed, options: RepackOptions(keptBits: 4))
             let (a, b) = (try Trace(path: path), try Trace(path: packed))
             let difference = try TraceDiff(a, b)
-            #expect(difference.values.map(\.path) == ["maps/attention"])
+            #expect(difference.values.map(\.path) == ["maps/attention", "answer/attention"])
             #expect(try a.recordedContentHash() != b.recordedContentHash())
             let (exact, rounded) = (try a.read(.attention).values, try b.read(.attention).values)
             for (value, short) in zip(exact, rounded) {

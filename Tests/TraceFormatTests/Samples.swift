@@ -89,7 +89,9 @@ enum Samples {
             let rows = newRows(step, plan)
             let origin = [isCausal ? 0 : step, 0, 0, rows.lowerBound]
             let shape = [1, layers, heads, rows.count]
-            try writer.write(.entropy, at: origin, shape: shape, values: values(origin, shape))
+            for key in [DatasetKey<Float>.entropy, .logSumExp, .maxWeight] {
+                try writer.write(key, at: origin, shape: shape, values: values(origin, shape))
+            }
         }
         try writer.write(
             .answerAttention, at: [step, 0, 0, 0], shape: [1, layers, heads, keys],

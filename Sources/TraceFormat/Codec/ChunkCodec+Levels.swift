@@ -2,6 +2,15 @@ import CDeflate
 
 /// Compression for keeping: slower and smaller than what keeps pace with a capture.
 extension ChunkCodec {
+    /// Encodes a chunk in the fewest bytes: by a level, or, where planes are noise that matching only swells, as captured.
+    func smallest(
+        _ values: UnsafeRawBufferPointer, level: Int, with workspace: ChunkWorkspace
+    ) throws -> UnsafeRawBufferPointer {
+        let byLevel = try encode(values, level: level, with: workspace).count
+        let asCaptured = try encode(values, with: workspace)
+        return asCaptured.count <= byLevel ? asCaptured : try encode(values, level: level, with: workspace)
+    }
+
     /// Encodes a chunk by libdeflate at a level from 1 to 12. What comes back lives in the workspace until its next use.
     func encode(
         _ values: UnsafeRawBufferPointer, level: Int, with workspace: ChunkWorkspace

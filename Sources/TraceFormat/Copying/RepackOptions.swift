@@ -54,8 +54,8 @@ public struct RepackOptions: Sendable, Equatable {
         if let keptBits, !(1...9).contains(keptBits) {
             throw .misuse("maps can keep 1 to 9 bits of their mantissa's 10, not \(keptBits)")
         }
-        if let pageSize, pageSize < 4096 || pageSize > 1 << 30 || pageSize & (pageSize - 1) != 0 {
-            throw .misuse("a page is a power of two from 4096 to 2^30 bytes, not \(pageSize)")
+        if let pageSize, pageSize < 4096 || pageSize > 16 << 20 || pageSize & (pageSize - 1) != 0 {
+            throw .misuse("a page is a power of two from 4096 to 2^24 bytes, not \(pageSize)")
         }
     }
 }

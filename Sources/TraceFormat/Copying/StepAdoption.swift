@@ -39,9 +39,10 @@ struct StepAdoption {
     // MARK: Values
 
     private func copy(_ placed: TraceLayout.Dataset) throws {
-        guard let reader = try source.reader(of: placed.path, afterSteps: steps),
-            let (dataset, _) = writer.datasets[placed.path], reader.shape.allSatisfy({ $0 > 0 })
-        else { return }
+        guard let reader = try source.reader(of: placed.path, afterSteps: steps) else {
+            throw TraceError.damaged(path: source.path, object: placed.path, reason: "is missing")
+        }
+        guard let (dataset, _) = writer.datasets[placed.path], reader.shape.allSatisfy({ $0 > 0 }) else { return }
         let whole = Box(origin: reader.shape.map { _ in 0 }, shape: reader.shape)
         guard placed.isDirect else {
             for piece in whole.rowMajorPieces(elements: byteBudget / reader.elementSize) {
@@ -60,7 +61,12 @@ struct StepAdoption {
             try whole.chunkOrigins(placed.chunk).forEach { origin in
                 // The rows of answers that no step gave were never written.
                 if isAnswer, !rows.contains(origin[0]) { return }
-                guard let stored = try reader.checkedChunk(at: origin) else { return }
+                guard let stored = try reader.checkedChunk(at: origin) else {
+                    // Absent is not zero: only what is not compressed may lack a chunk, of a position never fed in.
+                    guard placed.isCompressed else { return }
+                    throw TraceError.damaged(
+                        path: source.path, object: placed.path, reason: "the chunk at \(origin) is missing")
+                }
                 try writer.pipeline.submit(bytes: stored.count) {
                 } write: {
                     try stored.withUnsafeBytes { try dataset.writeChunk($0, at: origin) }
@@ -73,6 +79,7 @@ struct StepAdoption {
                 continue
             }
             var bytes = try reader.bytes(of: block)
+            if isAnswer { forgetLaterRows(&bytes, block, rows) }
             if rounds, let keptBits { BitRounding.round(&bytes, keeping: keptBits) }
             try bytes.withUnsafeBytes {
                 try writer.writeChunks(of: dataset, placed, at: block.origin, shape: block.shape, bytes: $0)
@@ -84,6 +91,14 @@ struct StepAdoption {
     private func answeredRows() throws -> Set<Int> {
         let sources = try source.read(.answerSourceStep).values
         return Set(sources.indices.filter { sources[$0] >= 0 && sources[$0] < steps })
+    }
+
+    /// Rows of answers that the copied steps did not give stay as what was never written.
+    private func forgetLaterRows(_ bytes: inout [UInt8], _ block: Box, _ rows: Set<Int>) {
+        let size = bytes.count / max(1, block.shape[0])
+        for place in 0..<block.shape[0] where !rows.contains(block.origin[0] + place) {
+            bytes.replaceSubrange(place * size..<(place + 1) * size, with: repeatElement(0, count: size))
+        }
     }
 
     private func forgetLaterAnswers(_ bytes: inout [UInt8]) throws {

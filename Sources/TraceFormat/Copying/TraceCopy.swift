@@ -64,7 +64,9 @@ public enum TraceCopy {
         _ trace: Trace, steps: Int, to path: String, dropping: Set<Signal>, options: RepackOptions, history: String,
         isComplete: Bool, overwrite: Bool
     ) throws {
-        guard !isSameFile(trace.path, path) else {
+        // The names that the copy passes through would take the source away before it is copied.
+        let target = TraceTarget(path: path, replaces: overwrite)
+        for name in [path, target.partialName, target.creationName] where isSameFile(trace.path, name) {
             throw TraceError.sameFile(path: path)
         }
         var planned = trace.planned
@@ -79,17 +81,16 @@ public enum TraceCopy {
         }
         try PartialFile.prepare(for: path, replacing: overwrite, replacingPartial: overwrite)
         let earlier = try trace.file.textAttribute("history").map { $0 + "\n" } ?? ""
-        let target = TraceTarget(
-            path: path, replaces: overwrite, pageSize: options.pageSize,
-            history: earlier + history)
+        let made = TraceTarget(
+            path: path, replaces: overwrite, pageSize: options.pageSize, history: earlier + history)
         let writer = try TraceWriter(
-            target,
+            made,
             layout: TraceLayout(reached, access: options.access, level: options.level),
             planned: planned, provenance: trace.provenance,
             compressionThreads: ProcessInfo.processInfo.activeProcessorCount, memoryBudget: 32 << 20)
         try writer.beginStepsOrRemove {
             try writer.partial.takePlace()
-            for path in RepackOptions.roundedPaths where writer.datasets[path] != nil {
+            for path in RepackOptions.roundedPaths where writer.datasets[path] != nil && trace.file.contains(path) {
                 // What was rounded before stays so.
                 let before = try trace.file.attribute("kept_mantissa_bits", of: path)?.integer.map { Int(clamping: $0) }
                 let bits = min(before ?? 10, options.keptBits ?? 10)

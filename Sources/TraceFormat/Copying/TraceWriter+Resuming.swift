@@ -85,7 +85,7 @@ extension TraceWriter {
         pairs += zip(old.numberAttributes, provenance.numberAttributes).map { ($0.0, String($0.1), String($1.1)) }
         // The rest of what was planned; a structure's own fields, so that none can be forgotten.
         pairs += zip(Mirror(reflecting: trace.planned).children, Mirror(reflecting: plan).children)
-            .filter { $0.0.label != "signals" }.map { ($0.label ?? "", "\($0.value)", "\($1.value)") }
+            .filter { $0.0.label != "signals" }.map { ($0.label ?? "", plain($0.value), plain($1.value)) }
         for (name, first, now) in pairs where !ignored.contains(name) && first != now {
             let (first, now) = excerpts(first, now)
             throw refuse("\(name) is \(now), but \(first) in the first run")
@@ -93,6 +93,15 @@ extension TraceWriter {
         guard trace.planned.signals == plan.signals else {
             let names = [plan.signals, trace.planned.signals].map { $0.map(\.rawValue).sorted().joined(separator: ",") }
             throw refuse("signals is \(names[0]), but \(names[1]) in the first run")
+        }
+    }
+
+    /// A value as options give it: `0-3,7`, or `all`.
+    private static func plain(_ value: Any) -> String {
+        switch value {
+        case let list as [Int]: IndexText.text(list)
+        case let list as [Int]?: list.map(IndexText.text) ?? "all"
+        default: "\(value)"
         }
     }
 
@@ -115,7 +124,8 @@ extension ResumePoint {
         var errors: [Pass: [Float]] = [:]
         for pass in [Pass.conditional, .unconditional] where trace.contains(DatasetKey<Float>.rebuildError.of(pass)) {
             let all = try trace.read(DatasetKey<Float>.rebuildError.of(pass))
-            errors[pass] = Array(all.values.suffix(all.shape[1]))
+            // None yet where no committed step kept vectors.
+            if all.shape[0] > 0 { errors[pass] = Array(all.values.suffix(all.shape[1])) }
         }
         let row: Selection = [.step: last..<last + 1]
         self.init(

@@ -29,15 +29,15 @@ extension DatasetReader {
         let chunk = Box(origin: origin, shape: chunkShape)
         return try ChunkWorkspace.withOne { workspace in
             guard let stored = try stored(chunk, workspace) else { return nil }
-            guard stored.skippedFilters == 0 else {
-                throw TraceError.damaged(
-                    path: dataset.file.path, object: dataset.object, reason: "the chunk at \(origin) skips a filter")
-            }
             let bytes = [UInt8](stored.bytes)
+            let skipsFilters = stored.skippedFilters != 0
             try checked(chunk) { () throws(ChunkCodec.Damage) in
                 _ = try codec.decodePlanes(stored, with: workspace)
             }
-            return bytes
+            guard skipsFilters else { return bytes }
+            // Another writer left a filter out of this chunk; ours takes all.
+            let values = try self.bytes(of: chunk)
+            return try values.withUnsafeBytes { try [UInt8](codec.encode($0, with: workspace)) }
         }
     }
 }

@@ -48,7 +48,7 @@ public final class Trace: Sendable {
         }
         planned = plan
         let committed = try Self.scalar(TraceScalar.committedSteps, in: file)
-        guard committed >= 0 else {
+        guard committed >= 0, committed <= plan.stepCount else {
             throw TraceError.damaged(path: path, object: TraceScalar.committedSteps, reason: "is \(committed)")
         }
         committedSteps = Int(committed)
@@ -103,11 +103,9 @@ public final class Trace: Sendable {
             throw TraceError.damaged(
                 path: file.path, object: "@causality", reason: "is neither bidirectional nor causal")
         }
-        let signals = try (file.textAttribute("signals") ?? "").split(separator: ",").map { name in
-            guard let signal = Signal(rawValue: String(name)) else {
-                throw TraceError.damaged(path: file.path, object: "@signals", reason: "names an unknown signal \(name)")
-            }
-            return signal
+        // A later version may have more: what is not known is not read.
+        let signals = try (file.textAttribute("signals") ?? "").split(separator: ",").compactMap {
+            Signal(rawValue: String($0))
         }
         func labels(_ dimension: Dimension) throws -> [Int] {
             guard file.contains(dimension.rawValue) else { return [] }
@@ -234,6 +232,9 @@ public final class Trace: Sendable {
         let ids = try read(DatasetKey<Int32>.vocabID).values
         return Dictionary(zip(ids, try text("vocab_text"))) { first, _ in first }
     }
+
+    /// What was done to the file since its capture, a line each; nil where nothing was.
+    public func history() throws -> String? { try file.textAttribute("history") }
 
     /// The content hash that the trace carries; nil where the run has not ended.
     public func recordedContentHash() throws -> String? {

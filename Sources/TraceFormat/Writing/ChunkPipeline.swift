@@ -15,8 +15,6 @@ final class ChunkPipeline: Sendable {
 
     private struct State {
         var waiting: [Job] = []
-        /// Jobs of `waiting` that were taken; it is emptied when all are.
-        var taken = 0
         var bytesInFlight = 0
         var jobs = 0
         var workers = 0
@@ -84,18 +82,14 @@ final class ChunkPipeline: Sendable {
     private func next() -> [Job]? {
         condition.lock()
         defer { condition.unlock() }
-        let waiting = state.waiting.count - state.taken
-        guard waiting > 0 else {
+        guard !state.waiting.isEmpty else {
             state.workers -= 1
             return nil
         }
-        let end = state.taken + max(1, min(Self.group, waiting / threads))
-        let jobs = Array(state.waiting[state.taken..<end])
-        state.taken = end
-        if end == state.waiting.count {
-            state.waiting.removeAll(keepingCapacity: true)
-            state.taken = 0
-        }
+        // Taken out, so that what is written gives back its memory; few wait at a time.
+        let count = max(1, min(Self.group, state.waiting.count / threads))
+        let jobs = Array(state.waiting.prefix(count))
+        state.waiting.removeFirst(count)
         return jobs
     }
 }

@@ -54,10 +54,14 @@ final class PartialFile: Sendable {
         path = target.partialName
         descriptor = Foundation.open(isOld ? path : createdName, O_RDWR)
         guard descriptor >= 0, chdf5_lock(descriptor) == 0 else {
-            let reason = String(cString: strerror(errno))
+            let error = errno
+            let reason = String(cString: strerror(error))
             if descriptor >= 0 { Foundation.close(descriptor) }
+            if error == EAGAIN || error == EACCES { throw TraceError.inUse(path: path) }
             throw TraceError.system(path: path, operation: "lock", reason: reason)
         }
+        // Another may have put a file of its own there between opening and locking.
+        guard isOurs(isOld ? path : createdName) else { throw TraceError.inUse(path: path) }
     }
 
     deinit { Foundation.close(descriptor) }

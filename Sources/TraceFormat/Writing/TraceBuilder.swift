@@ -93,7 +93,7 @@ struct TraceBuilder {
         }
         if placed.schema.type == .float32 { try file.setAttribute("_FillValue", [Float.nan], of: placed.path) }
         let flags = ["is_masked": "not_masked masked", "suppressed": "kept suppressed", "region_gold": "other gold"]
-        if let meanings = flags[placed.path] {
+        if let meanings = flags[placed.schema.path] {
             try file.setAttribute("flag_values", [0, 1] as [UInt8], of: placed.path)
             try file.setAttribute("flag_meanings", meanings, of: placed.path)
         }

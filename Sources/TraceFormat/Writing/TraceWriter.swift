@@ -237,7 +237,8 @@ public final class TraceWriter: Sendable {
                     let plain = UnsafeRawBufferPointer(values.bytes)
                     values.replace(
                         with: placed.level == TraceLayout.captureLevel
-                            ? try codec.encode(plain, with: $0) : try codec.encode(plain, level: placed.level, with: $0)
+                            ? try codec.encode(plain, with: $0)
+                            : try codec.smallest(plain, level: placed.level, with: $0)
                     )
                 }
             } write: {

@@ -22,7 +22,7 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
         let summaries = try trace.summaries()
         let hash = try trace.recordedContentHash()
         try Terminal.output(
-            (json ? try description(trace, summaries, hash).text() : text(trace, summaries, hash)) + "\n")
+            (json ? try description(trace, summaries, hash).text() : try text(trace, summaries, hash)) + "\n")
     }
 
     /// `64 steps x 8 layers x 6 heads x 96 x 96`.
@@ -33,13 +33,20 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
         return "\(plan.stepCount) \(what) x \(plan.layers.count) layers x \(plan.heads.count) heads x \(keys) x \(keys)"
     }
 
-    private func fields(_ trace: Trace, _ hash: String?) -> [(String, String)] {
+    private func fields(_ trace: Trace, _ hash: String?) throws -> [(String, String)] {
         let origin = trace.provenance
         let plan = trace.plan
+        let history = try trace.history().map { quoted($0.replacing("\n", with: "; ")) } ?? "as captured"
         return [
             ("format", "\(Schema.format) \(quoted(trace.formatVersion))"),
-            ("state", trace.isComplete ? "complete" : "cut short, or still being written"),
+            (
+                "state",
+                trace.isComplete
+                    ? "complete"
+                    : "cut short, or still being written: \(trace.committedSteps) of \(trace.planned.stepCount) steps"
+            ),
             ("content", hash.map { quoted("sha256 \($0)") } ?? "not hashed yet: the run has not ended"),
+            ("recorded", plan.signals.map(\.rawValue).sorted().joined(separator: ", ")),
             ("attention", plan.causality.rawValue + (plan.isGuided ? ", with a second pass (guidance)" : "")),
             ("shape", Self.shapeLine(trace)),
             ("prompt", "\(plan.promptLength) tokens" + (origin.prompt.isEmpty ? "" : ": \"\(quoted(origin.prompt))\"")),
@@ -51,6 +58,7 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("seed", String(origin.seed)),
             ("numbers", quoted("\(origin.numericType), \(origin.kernel), \(origin.threads) threads")),
             ("made by", quoted("\(origin.producer) at \(origin.createdAt)")),
+            ("history", history),
             ("command", origin.commandLine.isEmpty ? "none" : quoted(origin.commandLine)),
         ]
     }
@@ -66,9 +74,9 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
         return escaped.joined()
     }
 
-    private func text(_ trace: Trace, _ summaries: [DatasetSummary], _ hash: String?) -> String {
+    private func text(_ trace: Trace, _ summaries: [DatasetSummary], _ hash: String?) throws -> String {
         var lines = [trace.path]
-        lines += fields(trace, hash).map { name, value in
+        lines += try fields(trace, hash).map { name, value in
             "  " + name.padding(toLength: 11, withPad: " ", startingAt: 0) + value
         }
         let table = Table(
@@ -110,6 +118,7 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("numeric_type", .text(origin.numericType)), ("kernel", .text(origin.kernel)),
             ("threads", .integer(origin.threads)), ("producer", .text(origin.producer)),
             ("created_at", .text(origin.createdAt)), ("command_line", .text(origin.commandLine)),
+            ("history", try trace.history().map(JSONValue.text) ?? .null),
             (
                 "datasets",
                 .array(

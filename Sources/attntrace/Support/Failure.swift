@@ -34,7 +34,8 @@ enum Failure {
     /// The option that lifts what an error refuses, which the libraries know nothing of.
     private static func option(against error: any Error) -> String {
         switch error {
-        case TraceError.alreadyExists, TraceError.unfinished: " with --force"
+        case TraceError.alreadyExists: " with --force"
+        case TraceError.unfinished: " with --force (capture --resume goes on with it, recover keeps what there is)"
         case CaptureError.diskTooSmall: " (--no-space-check)"
         default: ""
         }

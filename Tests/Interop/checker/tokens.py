@@ -11,8 +11,8 @@ FLOATS = {
     "top_probability": (0, ONE, "value.probability", "anywhere"), "time": (0, 1, "value.probability", "anywhere"),
     "max_weight": (0, ONE, "value.probability", "nowhere"), "mask_mass": (0, ONE, "value.probability", "nowhere"),
     "transfer_score": (None, None, "value.range", "anywhere"), "prediction_entropy": (0, None, "value.range", "anywhere"),
-    "logsumexp": (None, None, "value.range", "nowhere"), "key_cosine": (-ONE, ONE, "value.range", "step 0"),
-    "value_cosine": (-ONE, ONE, "value.range", "step 0"), "hidden_norm": (0, None, "value.range", "not fed"),
+    "logsumexp": (None, None, "value.range", "nowhere"), "key_cosine": (-ONE, ONE, "value.range", "anywhere"),
+    "value_cosine": (-ONE, ONE, "value.range", "anywhere"), "hidden_norm": (0, None, "value.range", "not fed"),
     "hidden_max": (0, None, "value.range", "not fed"), "hidden_median": (0, None, "value.range", "not fed"),
 }
 LOWEST = {"block": -1, "hidden_max_channel": -1, "position_id": 0}
@@ -71,7 +71,7 @@ def judge_floats(trace, plain, path, place, values, log):
     low, high, code, undefined = FLOATS.get(plain, (0, None, "value.range", "nowhere"))
     values = values[0] if path != "time" else values
     nan = np.isnan(values)
-    allowed = {"nowhere": False, "anywhere": True, "step 0": place == 0, "not fed": False}[undefined]
+    allowed = {"nowhere": False, "anywhere": True, "not fed": False}[undefined]
     if undefined == "not fed" and trace.causal:
         nan = nan[..., : trace.keys]
     if nan.any() and not allowed:

@@ -1,7 +1,7 @@
 /// Judges numbers one by one: the range of a float32.
 struct FloatRule: PieceRule {
     /// Where NaN may be.
-    enum Undefined: Sendable { case nowhere, anywhere, atStepZero, whereNotFed }
+    enum Undefined: Sendable { case nowhere, anywhere, whereNotFed }
 
     let log: FindingLog
     let undefined: Undefined
@@ -27,8 +27,6 @@ struct FloatRule: PieceRule {
         switch undefined {
         case .nowhere: return false
         case .anywhere: return true
-        case .atStepZero:
-            return piece.box.origin[0] + place / max(1, piece.box.shape[1...].reduce(1, *)) == 0
         case .whereNotFed:
             let axis = piece.box.shape.count - 1
             return piece.box.origin[axis] + place % piece.box.shape[axis] >= fed

@@ -42,7 +42,7 @@ extension ValueSweep {
         case "transfer_score": return [rule(.anywhere, -.greatestFiniteMagnitude)]
         case "prediction_entropy": return [rule(.anywhere, 0)]
         case "logsumexp": return [rule(.nowhere, -.greatestFiniteMagnitude)]
-        case "key_cosine", "value_cosine": return [rule(.atStepZero, -one, one)]
+        case "key_cosine", "value_cosine": return [rule(.anywhere, -one, one)]
         case "hidden_norm", "hidden_max", "hidden_median": return [rule(.whereNotFed, 0)]
         default: return [rule(.nowhere, 0)]
         }
