@@ -33,7 +33,7 @@ public struct RecordingChoice: Sendable, Equatable {
         let received = try plan(AttentionEncoding.received.signals.union(signals))
         plans = [.maps: maps, .qk: qk, .received: received]
         let isSmaller = qk.storage.largestBytes(of: .qk) < maps.storage.largestBytes(of: .maps)
-        guard (isSmaller ? qk : maps).traceBytes <= limit else {
+        guard (isSmaller ? qk : maps).traceBytes < limit else {
             encoding = .received
             chosenPlan = received
             reason = "the full attention takes more than allowed in its smaller encoding"
@@ -61,7 +61,7 @@ public struct RecordingChoice: Sendable, Equatable {
             chosenPlan = qk
             reason = "smaller than maps, which it rebuilds within \(error.value) at the first step"
         } else {
-            let fits = maps.traceBytes <= limit
+            let fits = maps.traceBytes < limit
             encoding = fits ? .maps : .received
             chosenPlan = fits ? maps : received
             reason =

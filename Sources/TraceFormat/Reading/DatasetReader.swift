@@ -30,6 +30,12 @@ struct DatasetReader: Sendable {
             chunkShape = shape.map { max(1, $0) }
             filters = nil
         }
+        // Only the file says how long these are; chunks that are not there take long to look for.
+        if schema.dimensions == [.vocab] || schema.dimensions == [.leaf], shape[0] > Self.tableLimit {
+            throw TraceError.damaged(
+                path: dataset.file.path, object: dataset.object,
+                reason: "is \(shape[0]) long, more than \(Self.tableLimit), which no trace needs")
+        }
         guard chunkShape.allSatisfy({ $0 > 0 }), let bytes = Self.byteCount(chunkShape, elementSize),
             bytes <= Self.chunkLimit
         else {
@@ -38,6 +44,9 @@ struct DatasetReader: Sendable {
                 reason: "is stored in pieces of \(chunkShape), larger than \(Self.chunkLimit) bytes")
         }
     }
+
+    /// Entries of the tables of ids and of hashes, at most.
+    private static let tableLimit = 1 << 22
 
     /// Bytes of the largest chunk that is read; the format's own are of 2 MiB.
     private static let chunkLimit = 1 << 30

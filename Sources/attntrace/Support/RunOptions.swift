@@ -44,7 +44,7 @@ struct RunOptions: ParsableArguments {
             "Signals to record besides: rows, distance, norms, residual, cosine, top; all: those that the model has; none."
     )
     var signals: SignalList?
-    @Option(help: "Bytes before compression up to which auto keeps the full attention: 500MB, 1GB.")
+    @Option(help: "Bytes before compression below which auto keeps the full attention: 500MB, 1GB.")
     var sizeLimit: ByteLimit = ByteLimit(bytes: RecordingChoice.sizeLimit)
     @Option(name: .shortAndLong, help: "The trace to write.")
     var output = "trace.h5"
