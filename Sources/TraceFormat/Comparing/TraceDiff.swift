@@ -69,11 +69,7 @@ public struct TraceDiff: Sendable, Equatable {
     /// - Throws: what reading throws.
     public init(_ a: Trace, _ b: Trace, tolerance: Double = 0, byteBudget: Int = 16 << 20) throws {
         try compareAttributes(a, b)
-        let paths =
-            (Schema.coordinates + Schema.datasets).map(\.path).filter {
-                !$0.hasPrefix("content/") && $0 != Dimension.leaf.rawValue
-            } + Schema.guidedPaths.sorted().map { Schema.unconditional + $0 }
-        for path in paths {
+        for path in ContentTable.hashedPaths {
             let readers = try [a, b].map { try $0.reader(of: path, afterSteps: $0.committedSteps) }
             switch (readers[0], readers[1]) {
             case (nil, nil): break

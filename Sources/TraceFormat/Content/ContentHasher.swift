@@ -182,11 +182,3 @@ struct ContentHasher: Sendable {
         }
     }
 }
-
-extension SHA256Hash {
-    /// Takes in a text's UTF-8.
-    func update(_ text: String) {
-        var text = text
-        text.withUTF8 { update(UnsafeRawBufferPointer($0)) }
-    }
-}

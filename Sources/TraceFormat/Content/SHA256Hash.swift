@@ -19,6 +19,12 @@ package struct SHA256Hash: ~Copyable {
         EVP_DigestUpdate(context, bytes.baseAddress, bytes.count)
     }
 
+    /// Takes in a text's UTF-8.
+    package func update(_ text: String) {
+        var text = text
+        text.withUTF8 { update(UnsafeRawBufferPointer($0)) }
+    }
+
     /// The 32 bytes of the digest; ends the hash.
     package consuming func finish() -> [UInt8] {
         [UInt8](unsafeUninitializedCapacity: 32) { buffer, count in
@@ -30,8 +36,7 @@ package struct SHA256Hash: ~Copyable {
     /// The digest of a text's UTF-8, in lower-case hex.
     package static func hexadecimal(of text: String) -> String {
         let hash = SHA256Hash()
-        var text = text
-        text.withUTF8 { hash.update(UnsafeRawBufferPointer($0)) }
+        hash.update(text)
         return hexadecimal(hash.finish())
     }
 
