@@ -41,6 +41,14 @@ public struct Provenance: Sendable, Equatable, Codable {
     public var createdAt: String
     /// The prompt as text; empty when token ids were given.
     public var prompt: String
+    /// The prompt's id in a batch; empty elsewhere.
+    public var promptID: String
+    /// Answers that the prompt file counts as right, as a JSON array of texts; empty where it gives none.
+    public var goldAnswers: String
+    /// Name and SHA-256 of the chat template that made the prompt, as a JSON object; empty where none did.
+    public var chatTemplate: String
+    /// How attention was changed, as a JSON object; empty where it was not.
+    public var intervention: String
 
     /// The key-value heads that query heads use, ascending; none where the counts do not fit each other.
     public func kvHeads(of heads: [Int]) -> [Int] {
@@ -53,7 +61,8 @@ public struct Provenance: Sendable, Equatable, Codable {
         modelName: String, architecture: String, modelConfiguration: String, weightsSHA256: String,
         tokenizerSHA256: String, headCount: Int, kvHeadCount: Int, layerCount: Int, predictionOffset: Int,
         maskTokenID: Int, sampler: String, samplerParameters: String, seed: UInt64, numericType: String,
-        kernel: String, threads: Int, producer: String, commandLine: String, createdAt: String, prompt: String
+        kernel: String, threads: Int, producer: String, commandLine: String, createdAt: String, prompt: String,
+        promptID: String = "", goldAnswers: String = "", chatTemplate: String = "", intervention: String = ""
     ) {
         self.modelName = modelName
         self.architecture = architecture
@@ -75,5 +84,9 @@ public struct Provenance: Sendable, Equatable, Codable {
         self.commandLine = commandLine
         self.createdAt = createdAt
         self.prompt = prompt
+        self.promptID = promptID
+        self.goldAnswers = goldAnswers
+        self.chatTemplate = chatTemplate
+        self.intervention = intervention
     }
 }

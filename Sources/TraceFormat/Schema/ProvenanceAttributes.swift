@@ -6,6 +6,8 @@ extension Provenance {
             ("weights_sha256", weightsSHA256), ("tokenizer_sha256", tokenizerSHA256), ("sampler", sampler),
             ("sampler_parameters", samplerParameters), ("numeric_type", numericType), ("kernel", kernel),
             ("producer", producer), ("command_line", commandLine), ("created_at", createdAt), ("prompt", prompt),
+            ("prompt_id", promptID), ("gold_answers", goldAnswers), ("chat_template", chatTemplate),
+            ("intervention", intervention),
         ]
     }
 
@@ -42,6 +44,7 @@ extension Provenance {
             sampler: try text("sampler"), samplerParameters: try text("sampler_parameters"), seed: seed,
             numericType: try text("numeric_type"), kernel: try text("kernel"), threads: try number("threads"),
             producer: try text("producer"), commandLine: try text("command_line"), createdAt: try text("created_at"),
-            prompt: try text("prompt"))
+            prompt: try text("prompt"), promptID: try text("prompt_id"), goldAnswers: try text("gold_answers"),
+            chatTemplate: try text("chat_template"), intervention: try text("intervention"))
     }
 }

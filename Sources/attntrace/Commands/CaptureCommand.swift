@@ -37,15 +37,15 @@ struct CaptureCommand: ParsableCommand {
     }
 
     func run() throws {
-        let prompt = try options.givenPrompt()
+        let prompt = try options.prompt.givenPrompt()
         let output = options.output
         guard !output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
         try TraceWriter.checkName(output, overwrite: options.force, resumes: resume)
-        let threads = try options.threadCount()
+        let threads = try options.machine.threadCount()
         let capture = try Capture(model: try EmbeddedModels.directory(for: options.model), threads: threads)
         let promptIDs = try capture.tokenIDs(of: prompt)
-        let sampler = try options.sampler(for: capture.configuration, promptLength: promptIDs.count)
-        var recording = options.recording(for: capture.configuration)
+        let sampler = try options.sampler.sampler(for: capture.configuration, promptLength: promptIDs.count)
+        var recording = try options.recording(for: capture.configuration)
         let recorded = try choose(capture, prompt, sampler, recording)
         recording.signals.formUnion(recorded.encoding.signals)
 
@@ -65,12 +65,14 @@ struct CaptureCommand: ParsableCommand {
     private func choose(
         _ capture: Capture, _ prompt: Prompt, _ sampler: Sampler, _ recording: RecordingOptions
     ) throws -> Recorded {
-        if let encoding = options.encoding { return Recorded(encoding: encoding, reason: "asked for", probed: nil) }
+        if let encoding = options.record.encoding {
+            return Recorded(encoding: encoding, reason: "asked for", probed: nil)
+        }
         let choice = try capture.choose(
-            prompt: prompt, sampler: sampler, recording: recording, limit: options.sizeLimit.bytes)
+            prompt: prompt, sampler: sampler, recording: recording, limit: options.record.sizeLimit.bytes)
         if choice.encoding == .received {
             Terminal.error(
-                "attntrace: \(choice.reason) (--size-limit \(options.sizeLimit)); recording received sums only (\(choice.alternatives))"
+                "attntrace: \(choice.reason) (--size-limit \(options.record.sizeLimit)); recording received sums only (\(choice.alternatives))"
             )
         }
         return Recorded(encoding: choice.encoding, reason: choice.reason, probed: choice.probed)
@@ -106,7 +108,8 @@ struct CaptureCommand: ParsableCommand {
                     (
                         "record",
                         .object([
-                            ("asked", .text(options.record.rawValue)), ("kept", .text(recorded.encoding.rawValue)),
+                            ("asked", .text(options.record.record.rawValue)),
+                            ("kept", .text(recorded.encoding.rawValue)),
                             ("reason", .text(recorded.reason)), ("probed_rebuild_error", recorded.probed.json),
                         ])
                     ),

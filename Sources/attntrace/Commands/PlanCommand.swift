@@ -36,16 +36,16 @@ struct PlanCommand: ParsableCommand {
     }
 
     func run() throws {
-        let prompt = try options.givenPrompt()
+        let prompt = try options.prompt.givenPrompt()
         guard !options.output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
         try TraceWriter.checkName(options.output, overwrite: options.force)
-        let threads = try options.threadCount()
+        let threads = try options.machine.threadCount()
         let directory = try EmbeddedModels.directory(for: options.model)
         let configuration = try ModelConfiguration(directory: directory)
         let tokenizer = try Capture.loadTokenizer(of: directory)
         let promptIDs = try prompt.tokenIDs(with: tokenizer, directory: directory)
-        let sampler = try options.sampler(for: configuration, promptLength: promptIDs.count)
-        let recording = options.recording(for: configuration)
+        let sampler = try options.sampler.sampler(for: configuration, promptLength: promptIDs.count)
+        let recording = try options.recording(for: configuration)
         let chosen = try choose(recording) { signals in
             var recording = recording
             recording.signals = signals
@@ -61,13 +61,13 @@ struct PlanCommand: ParsableCommand {
     private func choose(
         _ recording: RecordingOptions, plan: (Set<Signal>) throws -> CapturePlan
     ) throws -> Chosen {
-        if let encoding = options.encoding {
+        if let encoding = options.record.encoding {
             return Chosen(
                 plan: try plan(recording.signals.union(encoding.signals)), encoding: encoding, reason: "asked for",
                 alternatives: [:])
         }
         let choice = try RecordingChoice(
-            limit: options.sizeLimit.bytes, signals: recording.signals, plan: plan, probe: nil)
+            limit: options.record.sizeLimit.bytes, signals: recording.signals, plan: plan, probe: nil)
         return Chosen(
             plan: choice.chosenPlan, encoding: choice.encoding, reason: choice.reason, alternatives: choice.plans)
     }
@@ -133,7 +133,7 @@ struct PlanCommand: ParsableCommand {
             (
                 "record",
                 .object([
-                    ("asked", .text(options.record.rawValue)), ("kept", .text(chosen.encoding.rawValue)),
+                    ("asked", .text(options.record.record.rawValue)), ("kept", .text(chosen.encoding.rawValue)),
                     ("reason", .text(chosen.reason)), ("is_probed", .flag(false)),
                     (
                         "alternatives",
