@@ -7,12 +7,18 @@ import TraceFormat
 struct PromptOptions: ParsableArguments {
     @Option(help: "The prompt.")
     var prompt: String?
-    @Option(help: "A file with the prompt, UTF-8.")
+    @Option(help: "A file with the prompt, UTF-8; one line break at its end does not count.")
     var promptFile: String?
     @Option(help: "The prompt as token ids, 1,2,3: used as they are.")
     var tokenIds: String?
     @Flag(help: "Do not let the tokenizer add its special tokens to the prompt.")
     var noSpecialTokens = false
+
+    /// Whether there is one prompt on the command line.
+    var isGiven: Bool { prompt != nil || promptFile != nil || tokenIds != nil }
+
+    /// How the lines of a prompt file that hold a mere text become prompts.
+    var style: PromptStyle { PromptStyle(addsSpecialTokens: !noSpecialTokens) }
 
     /// The prompt. Errors: ``UsageError`` where there is none, or more than one; `TraceError.system` for a file that cannot be read.
     func givenPrompt() throws -> Prompt {
@@ -36,7 +42,8 @@ struct PromptOptions: ParsableArguments {
             guard let read = String(validating: data, as: UTF8.self) else {
                 throw UsageError("\(promptFile): the prompt is not UTF-8")
             }
-            text = read
+            // Editors end a file with a line break, which belongs to the file.
+            text = read.hasSuffix("\n") || read.hasSuffix("\r\n") ? String(read.dropLast()) : read
         }
         return .text(text, addSpecialTokens: !noSpecialTokens)
     }
