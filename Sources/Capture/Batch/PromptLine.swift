@@ -149,7 +149,8 @@ struct PromptLine {
     /// As much of a title as a trace's name of a region holds: 64 bytes, without control characters.
     private static func regionName(_ title: String) -> String {
         var name = ""
-        for character in title where !character.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
+        for character in title
+        where !character.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
             guard name.utf8.count + character.utf8.count <= 64 else { break }
             name.append(character)
         }

@@ -62,7 +62,8 @@ final class BatchProgress {
     /// was.
     private func left(after prompts: Double, seconds: Double) -> Double? {
         guard prompts > 0 else { return nil }
-        let remaining = Double(count - begun) + (Double(run.prompts) < prompts ? 1 - (prompts - Double(run.prompts)) : 0)
+        let remaining =
+            Double(count - begun) + (Double(run.prompts) < prompts ? 1 - (prompts - Double(run.prompts)) : 0)
         return seconds / prompts * remaining
     }
 }
