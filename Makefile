@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 # Files of `make fuzz`.
 FILES ?= 20000
 
-.PHONY: help setup setup-test build demo test lint format unit interop crash fuzz parity bench train clean
+.PHONY: help setup setup-test build demo test lint format unit interop crash fuzz parity bench peers train clean
 
 help:
 	@echo "make demo    capture two small models and see where their attention sinks float"
@@ -19,6 +19,7 @@ help:
 	@echo "make build   the command, at .build/release/attntrace"
 	@echo "make bench   speed against peers, written to out/bench.json"
 	@echo "make parity  recompute the fixtures of numbers with the installed PyTorch and NumPy, and compare"
+	@echo "make peers   numbers and speed against llama.cpp, which is built from source first (minutes)"
 	@echo "make train   train the embedded models again (hours)"
 	@echo "make format  swift format, in place"
 
@@ -67,6 +68,11 @@ bench:
 	@scripts/setup.sh peers
 	$(BUILD)
 	ATTNTRACE=$(BINARY) .venv-peers/bin/python Benchmarks/bench.py
+
+peers:
+	@scripts/setup.sh llama
+	$(BUILD)
+	.venv-peers/bin/python Benchmarks/llama/run.py --bin $(dir $(BINARY))
 
 train:
 	models/training/train_all.sh

@@ -89,6 +89,7 @@ public final class Capture {
     ///   - path: the trace.
     ///   - overwrite: whether an existing trace is replaced.
     ///   - resumes: whether a run that was killed is taken up at its last committed step; without one, it begins.
+    ///   - label: what a batch says of the prompt, for the provenance.
     ///   - commandLine: for the provenance.
     ///   - progress: told of each finished step, on this thread; what it throws ends the run.
     /// - Returns: the tokens, and when each was written.
@@ -97,13 +98,14 @@ public final class Capture {
     @discardableResult
     public func run(
         prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions(), to path: String,
-        overwrite: Bool = false, resumes: Bool = false, commandLine: String = "",
+        overwrite: Bool = false, resumes: Bool = false, label: PromptLabel = PromptLabel(), commandLine: String = "",
         progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
         let prompt = try render(prompt)
         let plan = try plan(prompt: prompt, sampler: sampler, recording: recording)
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
-        let provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
+        let provenance = try provenance(
+            prompt: prompt, sampler: plan.sampler, label: label, commandLine: commandLine)
         let (writer, point) = try writer(
             to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
             resumes: resumes)
@@ -125,6 +127,19 @@ public final class Capture {
             writer.abandon()
             throw error
         }
+    }
+
+    /// In what a run would differ from the one that made a trace; nil where that trace is what it would make.
+    ///
+    /// - Throws: those of ``plan(prompt:sampler:recording:)``, and what reading the trace throws.
+    public func disagreement(
+        with trace: Trace, prompt: Prompt, sampler: Sampler, recording: RecordingOptions,
+        label: PromptLabel = PromptLabel()
+    ) throws -> String? {
+        let prompt = try render(prompt)
+        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording)
+        let provenance = try provenance(prompt: prompt, sampler: plan.sampler, label: label, commandLine: "")
+        return try trace.disagreement(with: plan.trace, provenance)
     }
 
     private func writer(
@@ -174,7 +189,9 @@ public final class Capture {
         }
     }
 
-    private func provenance(prompt: RenderedPrompt, sampler: Sampler, commandLine: String) throws -> Provenance {
+    private func provenance(
+        prompt: RenderedPrompt, sampler: Sampler, label: PromptLabel, commandLine: String
+    ) throws -> Provenance {
         return Provenance(
             modelName: URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent,
             architecture: configuration.architectureName, modelConfiguration: configuration.source,
@@ -186,6 +203,7 @@ public final class Capture {
             samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: "float32",
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
-            createdAt: Date().formatted(.iso8601), prompt: prompt.text, chatTemplate: prompt.chatTemplate)
+            createdAt: Date().formatted(.iso8601), prompt: prompt.text, promptID: label.id,
+            goldAnswers: try label.answersText(), chatTemplate: prompt.chatTemplate)
     }
 }

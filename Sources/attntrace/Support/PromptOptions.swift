@@ -7,7 +7,7 @@ import TraceFormat
 struct PromptOptions: ParsableArguments {
     @Option(help: "The prompt.")
     var prompt: String?
-    @Option(help: "A file with the prompt, UTF-8.")
+    @Option(help: "A file with the prompt, UTF-8; one line break at its end does not count.")
     var promptFile: String?
     @Option(help: "The prompt as token ids, 1,2,3: used as they are.")
     var tokenIds: String?
@@ -26,6 +26,18 @@ struct PromptOptions: ParsableArguments {
     var regions: String?
     @Flag(help: "Do not let the tokenizer add its special tokens to the prompt.")
     var noSpecialTokens = false
+
+    /// Whether there is one prompt on the command line.
+    var isGiven: Bool { prompt != nil || promptFile != nil || tokenIds != nil || messages != nil }
+
+    /// How the lines of a prompt file that hold a mere text become prompts. Errors: ``UsageError`` for an option that is of
+    /// one prompt only.
+    func style() throws -> PromptStyle {
+        if markers { throw UsageError("--markers is of one prompt; a prompt file gives its documents itself") }
+        if regions != nil { throw UsageError("--regions is of one prompt; a prompt file gives its documents itself") }
+        return PromptStyle(
+            isChat: chat.chat, template: chat.chatTemplate, system: chat.system, addsSpecialTokens: !noSpecialTokens)
+    }
 
     /// The prompt. Errors: ``UsageError`` where there is none, or more than one; ``CaptureError`` for marks and messages that are none; `TraceError.system` for a file that cannot be read.
     func givenPrompt() throws -> Prompt {
@@ -78,6 +90,7 @@ struct PromptOptions: ParsableArguments {
         guard let text = String(validating: try contents(of: path), as: UTF8.self) else {
             throw UsageError("\(path): the prompt is not UTF-8")
         }
-        return text
+        // Editors end a file with a line break, which belongs to the file.
+        return text.hasSuffix("\n") || text.hasSuffix("\r\n") ? String(text.dropLast()) : text
     }
 }

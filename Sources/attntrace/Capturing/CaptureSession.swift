@@ -1,0 +1,69 @@
+import Capture
+import TraceFormat
+
+/// A loaded model, and the options by which every prompt of a command is run.
+struct CaptureSession {
+    let options: RunOptions
+    let capture: Capture
+
+    /// Loads the model. Errors: ``UsageError`` for options that the model does not have; those of `Capture`.
+    init(_ options: RunOptions) throws {
+        self.options = options
+        let threads = try options.machine.threadCount()
+        capture = try Capture(model: try EmbeddedModels.directory(for: options.model), threads: threads)
+        _ = try options.sampler.sampler(for: capture.configuration, promptLength: 1)
+        _ = try options.recording(for: capture.configuration)
+    }
+
+    /// The sampler for a prompt, whose length may decide how much is generated.
+    func sampler(for prompt: Prompt) throws -> Sampler {
+        try options.sampler.sampler(for: capture.configuration, promptLength: capture.render(prompt).ids.count)
+    }
+
+    /// How a prompt's full attention is recorded: as asked for; as an earlier run began; else as fits best.
+    func encoding(for prompt: Prompt, sampler: Sampler, earlier: EarlierRun?) throws -> ChosenEncoding {
+        if let encoding = options.record.encoding { return ChosenEncoding(encoding: encoding, reason: "asked for") }
+        if let earlier { return ChosenEncoding(encoding: earlier.encoding, reason: "as it was begun") }
+        let choice = try capture.choose(
+            prompt: prompt, sampler: sampler, recording: options.recording(for: capture.configuration),
+            limit: options.record.sizeLimit.bytes)
+        let chosen = ChosenEncoding(encoding: choice.encoding, reason: choice.reason, probed: choice.probed)
+        guard choice.encoding == .received else { return chosen }
+        return chosen.warning(
+            "\(choice.reason) (--size-limit \(options.record.sizeLimit)); recording received sums only (\(choice.alternatives))"
+        )
+    }
+
+    /// What is recorded, in an encoding.
+    func recording(_ encoding: AttentionEncoding) throws -> RecordingOptions {
+        var recording = try options.recording(for: capture.configuration)
+        recording.signals.formUnion(encoding.signals)
+        return recording
+    }
+}
+
+/// How the full attention is recorded, and why.
+struct ChosenEncoding {
+    let encoding: AttentionEncoding
+    let reason: String
+    /// The rebuild error of the first step, where it was probed.
+    var probed: RebuildError?
+    /// What the user should know beforehand; nil: nothing.
+    var warning: String?
+
+    func warning(_ text: String) -> ChosenEncoding {
+        var chosen = self
+        chosen.warning = text
+        return chosen
+    }
+}
+
+extension RecordingChoice {
+    /// What the full attention would take, for those who want it nevertheless.
+    fileprivate var alternatives: String {
+        let sizes = [AttentionEncoding.maps, .qk].map { encoding in
+            "--record \(encoding.rawValue) takes up to \(ByteCount.text(plans[encoding]?.traceBytes ?? 0))"
+        }
+        return sizes.joined(separator: ", ")
+    }
+}
