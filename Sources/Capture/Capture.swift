@@ -21,22 +21,27 @@ public final class Capture {
     public let transformer: Transformer
 
     private let checkpoint: Checkpoint
-    private lazy var weightsSHA256 = checkpoint.weightsSHA256()
+    private var weightsSHA256: String?
 
     /// Loads a model: `config.json`, the safetensors, and `tokenizer.json` if there is one.
     ///
     /// - Parameters:
     ///   - directory: where they are.
     ///   - threads: threads of the forward pass; nil: one for each processor.
+    ///   - affinity: processors to bind the threads to; empty: where the system puts them.
+    ///   - numericType: the arithmetic of products with weights; nil: ``NumericType/automatic(for:storedAsBFloat16:)``.
     /// - Throws: ``ModelError`` and `TokenizerError`, naming the file and what is wrong with it.
-    public init(model directory: String, threads: Int? = nil) throws {
+    public init(
+        model directory: String, threads: Int? = nil, affinity: [Int] = [], numericType: NumericType? = nil
+    ) throws {
         self.directory = directory
         configuration = try ModelConfiguration(directory: directory)
         tokenizer = try Self.loadTokenizer(of: directory)
         checkpoint = try Checkpoint(directory: directory)
         transformer = try Transformer(
             configuration: configuration, checkpoint: checkpoint,
-            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, affinity: affinity,
+            numericType: numericType)
     }
 
     /// The tokenizer of a model's directory; nil where it has none. Errors: `TokenizerError`.
@@ -179,6 +184,8 @@ public final class Capture {
 
     private func provenance(prompt: Prompt, sampler: Sampler, commandLine: String) throws -> Provenance {
         let tokenizerPath = Self.tokenizerPath(of: directory)
+        let weightsSHA256 = try self.weightsSHA256 ?? checkpoint.weightsSHA256(pool: transformer.pool)
+        self.weightsSHA256 = weightsSHA256
         return Provenance(
             modelName: URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent,
             architecture: configuration.architectureName, modelConfiguration: configuration.source,
@@ -187,7 +194,7 @@ public final class Capture {
             headCount: configuration.headCount, kvHeadCount: configuration.kvHeadCount,
             layerCount: configuration.layerCount, predictionOffset: configuration.predictionOffset,
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
-            samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: "float32",
+            samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: transformer.numericType.rawValue,
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
             createdAt: Date().formatted(.iso8601), prompt: prompt.text)

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import TraceFormat
 
 /// The weights of a model: `model.safetensors`, or the shards that `model.safetensors.index.json` names, mapped into
@@ -50,18 +51,41 @@ public final class Checkpoint: Sendable {
         return tensor
     }
 
+    /// Whether every matrix is stored in bfloat16.
+    public var isBFloat16: Bool { tensors.values.allSatisfy { $0.shape.count < 2 || $0.type == .bfloat16 } }
+
+    /// Makes sure that no file was written to or truncated since it was opened. Errors: ``ModelError``.
+    public func checkUnchanged() throws(ModelError) {
+        for mapping in mappings { try mapping.checkUnchanged() }
+    }
+
     /// SHA-256 of the weights, in hex: of the file, or, for a sharded checkpoint, of its files' concatenated 32-byte
-    /// digests in order of file name. Reads every byte.
-    public func weightsSHA256() -> String {
-        let digests = mappings.map { mapping in
-            let hash = SHA256Hash()
-            hash.update(mapping.bytes)
-            return hash.finish()
-        }
+    /// digests in order of file name. Reads every byte. Errors: ``ModelError`` where a file was changed meanwhile.
+    ///
+    /// - Parameter pool: threads that share the files; nil: the calling one.
+    public func weightsSHA256(pool: WorkerPool? = nil) throws(ModelError) -> String {
+        try checkUnchanged()
+        let digests = digests(pool)
+        try checkUnchanged()
         if digests.count == 1 { return SHA256Hash.hexadecimal(digests[0]) }
         let hash = SHA256Hash()
         for digest in digests { digest.withUnsafeBytes { hash.update($0) } }
         return SHA256Hash.hexadecimal(hash.finish())
+    }
+
+    private func digests(_ pool: WorkerPool?) -> [[UInt8]] {
+        func digest(_ mapping: MappedFile) -> [UInt8] {
+            let hash = SHA256Hash()
+            hash.update(mapping.bytes)
+            return hash.finish()
+        }
+        guard let pool else { return mappings.map(digest) }
+        let digests = Mutex([[UInt8]](repeating: [], count: mappings.count))
+        pool.forEach(mappings.count) { index in
+            let made = digest(mappings[index])
+            digests.withLock { $0[index] = made }
+        }
+        return digests.withLock { $0 }
     }
 
     private static func openShards(
