@@ -194,7 +194,8 @@ public final class Capture {
             headCount: configuration.headCount, kvHeadCount: configuration.kvHeadCount,
             layerCount: configuration.layerCount, predictionOffset: configuration.predictionOffset,
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
-            samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: transformer.numericType.rawValue,
+            samplerParameters: try sampler.parameters(), seed: sampler.seed,
+            numericType: transformer.numericType.rawValue,
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
             createdAt: Date().formatted(.iso8601), prompt: prompt.text)

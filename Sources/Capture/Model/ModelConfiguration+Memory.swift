@@ -16,7 +16,9 @@ extension ModelConfiguration {
 
     private var storedType: String? {
         // The source was parsed when the configuration was read; a memberwise one may have none.
-        guard let members = try? JSONSerialization.jsonObject(with: Data(source.utf8)) as? [String: Any] else { return nil }
+        guard let members = try? JSONSerialization.jsonObject(with: Data(source.utf8)) as? [String: Any] else {
+            return nil
+        }
         return (members["torch_dtype"] ?? members["dtype"]) as? String
     }
 
