@@ -23,22 +23,27 @@ public final class Capture {
     public let transformer: Transformer
 
     private let checkpoint: Checkpoint
-    private lazy var weightsSHA256 = checkpoint.weightsSHA256()
+    private var weightsSHA256: String?
 
     /// Loads a model: `config.json`, the safetensors, and the tokenizer's files if there are any.
     ///
     /// - Parameters:
     ///   - directory: where they are.
     ///   - threads: threads of the forward pass; nil: one for each processor.
+    ///   - affinity: processors to bind the threads to; empty: where the system puts them.
+    ///   - numericType: the arithmetic of products with weights; nil: ``NumericType/automatic(for:storedAsBFloat16:)``.
     /// - Throws: ``ModelError`` and `TokenizerError`, naming the file and what is wrong with it.
-    public init(model directory: String, threads: Int? = nil) throws {
+    public init(
+        model directory: String, threads: Int? = nil, affinity: [Int] = [], numericType: NumericType? = nil
+    ) throws {
         self.directory = directory
         configuration = try ModelConfiguration(directory: directory)
         renderer = try PromptRenderer(model: directory, configuration: configuration)
         checkpoint = try Checkpoint(directory: directory)
         transformer = try Transformer(
             configuration: configuration, checkpoint: checkpoint,
-            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, affinity: affinity,
+            numericType: numericType)
     }
 
     /// A prompt as the model reads it. Errors: those of ``PromptRenderer/render(_:)``.
@@ -192,6 +197,8 @@ public final class Capture {
     private func provenance(
         prompt: RenderedPrompt, sampler: Sampler, label: PromptLabel, commandLine: String
     ) throws -> Provenance {
+        let weightsSHA256 = try self.weightsSHA256 ?? checkpoint.weightsSHA256(pool: transformer.pool)
+        self.weightsSHA256 = weightsSHA256
         return Provenance(
             modelName: URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent,
             architecture: configuration.architectureName, modelConfiguration: configuration.source,
@@ -200,7 +207,8 @@ public final class Capture {
             headCount: configuration.headCount, kvHeadCount: configuration.kvHeadCount,
             layerCount: configuration.layerCount, predictionOffset: configuration.predictionOffset,
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
-            samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: "float32",
+            samplerParameters: try sampler.parameters(), seed: sampler.seed,
+            numericType: transformer.numericType.rawValue,
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
             createdAt: Date().formatted(.iso8601), prompt: prompt.text, promptID: label.id,

@@ -90,17 +90,18 @@ public struct CapturePlan: Sendable, Equatable {
     /// - Throws: ``CaptureError/diskTooSmall(path:needed:free:)``.
     public func checkSpace(at path: String) throws(CaptureError) { try FreeSpace.check(for: traceBytes, at: path) }
 
-    /// Memory of the run. `writerBudget` is what may wait to be compressed and written.
-    public func memory(threads: Int, writerBudget: Int) -> MemoryPlan {
+    /// Memory of the run. `writerBudget` is what may wait to be compressed and written; `numericType` the arithmetic, nil
+    /// for what the model is run in unless told otherwise.
+    public func memory(threads: Int, writerBudget: Int, numericType: NumericType? = nil) -> MemoryPlan {
         let isCausal = trace.causality == .causal
         // The rows of the widest step, and the positions whose logits it asks for.
         let rows = isCausal ? trace.promptLength : trace.positionCount
         let asked = isCausal ? 1 : trace.generatedLength + maskedPromptCount
         return MemoryPlan(
-            weights: configuration.weightBytes,
+            weights: configuration.weightBytes(numericType),
             pass: configuration.passBytes(
                 rows: rows, keys: trace.keyCount, cachedLayers: isCausal ? configuration.layerCount : 1,
-                logitRows: asked * (trace.isGuided ? 2 : 1), threads: threads),
+                logitRows: asked * (trace.isGuided ? 2 : 1), threads: threads, numericType: numericType),
             recording: memoryBytes(threads: threads), writing: writerBudget)
     }
 

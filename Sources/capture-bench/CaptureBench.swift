@@ -7,7 +7,8 @@ import TraceFormat
 ///     capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]
 ///
 /// Each round runs the three one after the other, so that whatever else the machine does hits all. Prints one line of
-/// JSON: the seconds of each, and the bytes of the traces.
+/// JSON: the seconds of each, the bytes of the traces, the kernels, and the process's peak memory, mapped pages counted.
+/// CAPTURE_BENCH_KINDS=none,received names those to run.
 @main
 struct CaptureBench {
     static func main() throws {
@@ -37,14 +38,18 @@ struct CaptureBench {
             try body()
             seconds[name, default: []].append((ContinuousClock.now - start) / .seconds(1))
         }
+        let environment = ProcessInfo.processInfo.environment["CAPTURE_BENCH_KINDS"]
+        let kinds = Set((environment ?? "none,received,maps").split(separator: ",").map(String.init))
         // The weights' digest is made once a process; it is not what is measured.
         _ = try capture.run(
             prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path,
             overwrite: true)
         for _ in 0..<numbers[2] {
-            try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
+            if kinds.contains("none") {
+                try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
+            }
             for (name, signals) in [("received", [.received]), ("maps", [.received, .rows, .maps])]
-                as [(String, Set<Signal>)]
+                as [(String, Set<Signal>)] where kinds.contains(name)
             {
                 try time(name) {
                     _ = try capture.run(
@@ -60,7 +65,21 @@ struct CaptureBench {
         struct Report: Encodable {
             let seconds: [String: [Double]]
             let bytes: [String: Int]
+            let kernel: String
+            let peak_bytes: Int
         }
-        print(String(decoding: try encoder.encode(Report(seconds: seconds, bytes: bytes)), as: UTF8.self))
+        print(
+            String(
+                decoding: try encoder.encode(
+                    Report(
+                        seconds: seconds, bytes: bytes, kernel: capture.transformer.kernels.name,
+                        peak_bytes: try peakBytes())), as: UTF8.self))
+    }
+
+    /// The most memory that the process had, in bytes, mapped pages counted.
+    private static func peakBytes() throws -> Int {
+        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") } ?? ""
+        return line.split(separator: " ").compactMap { Int($0) }.first.map { $0 * 1024 } ?? 0
     }
 }

@@ -89,7 +89,7 @@ import TraceFormat
         let configuration = try ModelConfiguration(directory: model.directory)
         // 300 x 16 of embedding; 48 columns a panel: the head's 300 rows fill 7 of them.
         let layer = 4 * 48 * 16 + 2 * 48 * 16 + 48 * 24
-        #expect(configuration.weightBytes == 4 * (300 * 16 + 2 * layer + 336 * 16) + 4 * 16 * 5)
+        #expect(configuration.weightBytes() == 4 * (300 * 16 + 2 * layer + 336 * 16) + 4 * 16 * 5)
         let plan = try CapturePlan(
             configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]),
             sampler: .llada(steps: 3, genLength: 6, blockLength: 6),

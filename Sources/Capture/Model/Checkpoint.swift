@@ -50,9 +50,24 @@ public final class Checkpoint: Sendable {
         return tensor.narrowed()
     }
 
+    /// Whether every matrix is stored in bfloat16.
+    public var isBFloat16: Bool { tensors.values.allSatisfy { $0.shape.count < 2 || $0.type == .bfloat16 } }
+
+    /// Makes sure that no file was written to or truncated since it was opened. Errors: ``ModelError``.
+    public func checkUnchanged() throws(ModelError) {
+        for mapping in mappings { try mapping.checkUnchanged() }
+    }
+
     /// SHA-256 of the weights, in hex: of the file, or, for a sharded checkpoint, of its files' concatenated 32-byte
-    /// digests in order of file name. Reads every byte.
-    public func weightsSHA256() -> String { FileDigest.sha256(of: mappings) }
+    /// digests in order of file name. Reads every byte. Errors: ``ModelError`` where a file was changed meanwhile.
+    ///
+    /// - Parameter pool: threads that share the files; nil: the calling one.
+    public func weightsSHA256(pool: WorkerPool? = nil) throws(ModelError) -> String {
+        try checkUnchanged()
+        let digest = FileDigest.sha256(of: mappings, pool: pool)
+        try checkUnchanged()
+        return digest
+    }
 
     private static func openShards(
         index: String, folder: String

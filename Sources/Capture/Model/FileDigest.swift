@@ -1,3 +1,4 @@
+import Synchronization
 import TraceFormat
 
 /// Digests of files, for provenance.
@@ -15,16 +16,27 @@ public enum FileDigest {
         return sha256(of: mappings)
     }
 
-    /// The same of files that are mapped already.
-    static func sha256(of files: [MappedFile]) -> String {
-        let digests = files.map { file in
-            let hash = SHA256Hash()
-            hash.update(file.bytes)
-            return hash.finish()
-        }
+    /// The same of files that are mapped already, shared among the threads of `pool` where there is one.
+    static func sha256(of files: [MappedFile], pool: WorkerPool? = nil) -> String {
+        let digests = digests(of: files, pool)
         if digests.count < 2 { return digests.first.map(SHA256Hash.hexadecimal) ?? "" }
         let hash = SHA256Hash()
         for digest in digests { digest.withUnsafeBytes { hash.update($0) } }
         return SHA256Hash.hexadecimal(hash.finish())
+    }
+
+    private static func digests(of files: [MappedFile], _ pool: WorkerPool?) -> [[UInt8]] {
+        func digest(_ file: MappedFile) -> [UInt8] {
+            let hash = SHA256Hash()
+            hash.update(file.bytes)
+            return hash.finish()
+        }
+        guard let pool else { return files.map(digest) }
+        let digests = Mutex([[UInt8]](repeating: [], count: files.count))
+        pool.forEach(files.count) { index in
+            let made = digest(files[index])
+            digests.withLock { $0[index] = made }
+        }
+        return digests.withLock { $0 }
     }
 }

@@ -1,6 +1,6 @@
 import CKernels
 
-/// A model's forward pass in float32, on several threads.
+/// A model's forward pass on several threads.
 ///
 /// A pass is deterministic: sums run in one order whatever the number of threads, so that the same machine, kernels and
 /// input give the same bits, with or without a tap, and with or without a cache. Not for use by two threads at a time.
@@ -15,7 +15,11 @@ public final class Transformer {
     public let pool: WorkerPool
     /// The kernels it runs on.
     public let kernels: KernelSet
+    /// The arithmetic of its products with weights.
+    public let numericType: NumericType
 
+    /// The checkpoint, where its weights are used in place.
+    private let mapped: Checkpoint?
     let weights: TransformerWeights
     var rotary: RotaryTable
     /// Keys and values of one layer, for passes without a cache.
@@ -27,23 +31,37 @@ public final class Transformer {
     var projected = FloatBuffer()
     var mixed = FloatBuffer()
     var gated = FloatBuffer()
+    /// Activations and scratch of products with weights in place.
+    var columns = FloatBuffer()
+    var productScratch = FloatBuffer()
     var attentionWeights = FloatBuffer()
     var logSumExp = FloatBuffer()
     var scores = FloatBuffer()
 
-    /// Reads the weights and starts the threads.
+    /// Takes the weights and starts the threads.
+    ///
+    /// The weights of a small model are copied and packed; see ``ModelConfiguration/usesWeightsInPlace(_:)``. A larger
+    /// model's are used where the files are mapped: one that someone truncates meanwhile ends the process (SIGBUS), and one
+    /// that is written to is an error of the next pass.
     ///
     /// - Parameters:
     ///   - threads: threads of a pass, the caller's included; they do not change the result.
+    ///   - affinity: processors to bind the threads to; empty: where the system puts them.
+    ///   - numericType: the arithmetic of products with weights; nil: ``NumericType/automatic(for:storedAsBFloat16:)``.
     ///   - kernels: the instruction set; the best that there is unless a test asks for another.
     /// - Throws: ``ModelError`` when a tensor is missing or shaped otherwise than the configuration asks.
     public init(
-        configuration: ModelConfiguration, checkpoint: Checkpoint, threads: Int, kernels: KernelSet = .best
+        configuration: ModelConfiguration, checkpoint: Checkpoint, threads: Int, affinity: [Int] = [],
+        numericType: NumericType? = nil, kernels: KernelSet? = nil
     ) throws(ModelError) {
+        let type = numericType ?? .automatic(for: configuration, storedAsBFloat16: checkpoint.isBFloat16)
+        let inPlace = configuration.usesWeightsInPlace(type)
         self.configuration = configuration
-        self.kernels = kernels
-        pool = try WorkerPool(threads: threads)
-        weights = try TransformerWeights(configuration, checkpoint, pool: pool)
+        self.numericType = type
+        self.kernels = kernels ?? .best(for: type)
+        pool = try WorkerPool(threads: threads, affinity: affinity)
+        weights = try TransformerWeights(configuration, checkpoint, inPlace: inPlace, pool: pool)
+        mapped = inPlace ? checkpoint : nil
         rotary = RotaryTable(
             base: configuration.rotaryBase, headWidth: configuration.headWidth, scaling: configuration.rotaryScaling)
         layerStore = KeyValueCache(configuration, layerCount: 1, capacity: 0)
@@ -64,6 +82,7 @@ public final class Transformer {
         _ ids: [Int32], cache: KeyValueCache? = nil, logitsFor rows: RowSelection = .all,
         tap: (any AttentionTap)? = nil
     ) throws -> Logits {
+        try mapped?.checkUnchanged()
         let first = cache?.count ?? 0
         try check(ids, first: first, cache: cache)
         let fed = first..<first + ids.count
@@ -180,6 +199,11 @@ public final class Transformer {
 
     func chunks(_ rows: Int, of chunk: Int) -> Int { (rows + chunk - 1) / chunk }
 
+    /// Room for products with weights in place.
+    func reserveProducts(rows: Int) {
+        if mapped != nil { productScratch.reserve(pool.threadCount * productScratch(rows: rows)) }
+    }
+
     private func prepare(rows: Int, keys: Int) {
         rotary.extend(to: keys)
         stream.reserve(rows * configuration.width)
@@ -189,6 +213,7 @@ public final class Transformer {
         gated.reserve(rows * padded(configuration.mlpWidth))
         logSumExp.reserve(configuration.headCount * rows)
         scores.reserve(pool.threadCount * scoreScratch(keys: keys))
+        reserveProducts(rows: rows)
         if layerStore.capacity < keys {
             layerStore = KeyValueCache(configuration, layerCount: 1, capacity: keys)
         }
