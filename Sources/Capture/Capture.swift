@@ -93,6 +93,7 @@ public final class Capture {
     /// final name, unless one had it before; what was committed stays readable in the partial file.
     ///
     /// - Parameters:
+    ///   - suppression: keys that are taken out of attention; nil leaves it as it is.
     ///   - path: the trace.
     ///   - overwrite: whether an existing trace is replaced.
     ///   - resumes: whether a run that was killed is taken up at its last committed step; without one, it begins.
@@ -103,14 +104,20 @@ public final class Capture {
     ///   `TraceWriter` throws for what cannot be written.
     @discardableResult
     public func run(
-        prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions(), to path: String,
-        overwrite: Bool = false, resumes: Bool = false, commandLine: String = "",
+        prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions(),
+        suppression: Suppression? = nil, to path: String, overwrite: Bool = false, resumes: Bool = false,
+        commandLine: String = "",
         progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
         let promptIDs = try tokenIDs(of: prompt)
+        var recording = recording
+        if suppression != nil { recording.signals.insert(.suppressed) }
         let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
+        try suppression?.validate(configuration, positionCount: plan.trace.positionCount)
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
-        let provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
+        var provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
+        provenance.intervention = try suppression?.parameters() ?? ""
+        if resumes, suppression?.dependsOnRun == true { try checkSuppressionCanResume(path, plan.trace) }
         let (writer, point) = try writer(
             to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
             resumes: resumes)
@@ -121,12 +128,22 @@ public final class Capture {
                 tokenizer?.tokenText(id) ?? ""
             }
             let generation = try generate(
-                from: promptIDs, sampler: plan.sampler, observer: recorder, resuming: point, progress: progress)
+                from: promptIDs, sampler: plan.sampler, suppression: suppression, observer: recorder, resuming: point,
+                progress: progress)
             try writer.finish()
             return generation
         } catch {
             writer.abandon()
             throw error
+        }
+    }
+
+    /// A diffusion run goes on from what its last step suppressed, which must then be there of every layer and head.
+    private func checkSuppressionCanResume(_ path: String, _ plan: TracePlan) throws {
+        let isWhole =
+            plan.layers.count == configuration.layerCount && plan.heads.count == configuration.headCount
+        if plan.causality == .bidirectional, !isWhole, try TraceWriter.resumable(path) != nil {
+            throw CaptureError.cannotResumeSuppression(path: path)
         }
     }
 
@@ -148,11 +165,15 @@ public final class Capture {
 
     /// Generates without recording.
     public func generate(
-        prompt: Prompt, sampler: Sampler, progress: ((CaptureProgress) throws -> Void)? = nil
+        prompt: Prompt, sampler: Sampler, suppression: Suppression? = nil,
+        progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
         let promptIDs = try tokenIDs(of: prompt)
         let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: RecordingOptions())
-        return try generate(from: promptIDs, sampler: plan.sampler, observer: nil, resuming: nil, progress: progress)
+        try suppression?.validate(configuration, positionCount: plan.trace.positionCount)
+        return try generate(
+            from: promptIDs, sampler: plan.sampler, suppression: suppression, observer: nil, resuming: nil,
+            progress: progress)
     }
 
     private func plan(promptIDs: [Int32], sampler: Sampler, recording: RecordingOptions) throws -> CapturePlan {
@@ -162,10 +183,15 @@ public final class Capture {
     }
 
     private func generate(
-        from promptIDs: [Int32], sampler: Sampler, observer: (any GenerationObserver)?,
+        from promptIDs: [Int32], sampler: Sampler, suppression: Suppression?, observer: (any GenerationObserver)?,
         resuming point: ResumePoint?, progress: ((CaptureProgress) throws -> Void)?
     ) throws -> Generation {
         var observer = observer
+        if let suppression {
+            observer = SuppressingObserver(
+                suppression, configuration: configuration, promptLength: promptIDs.count, seed: sampler.seed,
+                next: observer, resuming: point)
+        }
         if let progress { observer = ProgressReporter(steps: sampler.stepCount, next: observer, report: progress) }
         switch sampler {
         case .llada(let sampler):

@@ -12,6 +12,8 @@ public struct CounterRandom: Sendable, Equatable {
         case remasking = 1
         /// Sampling from an autoregressive model.
         case autoregressive = 2
+        /// Keys to suppress at random.
+        case suppression = 16
     }
 
     /// The key: its low word first.

@@ -53,7 +53,9 @@ struct CaptureCommand: ParsableCommand {
         let start = ContinuousClock.now
         defer { line.clear() }
         let generation = try capture.run(
-            prompt: prompt, sampler: sampler, recording: recording, to: output, overwrite: options.force,
+            prompt: prompt, sampler: sampler, recording: recording,
+            suppression: try options.suppression.suppression(for: capture.configuration), to: output,
+            overwrite: options.force,
             resumes: resume,
             commandLine: ShellText.quoted(["attntrace"] + CommandLine.arguments.dropFirst())
         ) { line.show($0) }
