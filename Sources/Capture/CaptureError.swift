@@ -27,6 +27,8 @@ public enum CaptureError: Error, Equatable, Sendable {
     /// A run whose suppressed keys are chosen by the step before was killed, and its trace holds them of some layers or
     /// heads only.
     case cannotResumeSuppression(path: String)
+    /// A text to score has no token.
+    case nothingToScore
     /// The disk seems too small for the trace.
     case diskTooSmall(path: String, needed: Int, free: Int)
 }
@@ -73,6 +75,7 @@ extension CaptureError: CustomStringConvertible {
             \(path) cannot be resumed: what the last step suppressed is chosen by the step before it, and this trace holds \
             it of some layers or heads only; start again, or record all of them
             """
+        case .nothingToScore: "the text to score has no token"
         case .diskTooSmall(let path, let needed, let free):
             """
             \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \

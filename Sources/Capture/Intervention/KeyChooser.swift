@@ -7,13 +7,6 @@ struct KeyChooser {
     /// Of the random numbers.
     let seed: UInt64
 
-    /// What each key received in a pass, [layer][head][key], over a number of rows.
-    struct Received {
-        var values: [Float]
-        let keyCount: Int
-        let rowCount: Int
-    }
-
     /// The flags of a layer at a step, [head][key] for `keyCount` keys; nil for none. `former` is what the step before
     /// received; `draw` tells apart what is drawn at one step: passes, inputs.
     func flags(layer: Int, step: Int, draw: Int = 0, keyCount: Int, former: Received?) -> [UInt8]? {
@@ -91,5 +84,38 @@ struct KeyChooser {
             case .ratio: keys / rows
             }
         return factor * (score - (total - score) / (keys - 1)) > epsilon
+    }
+}
+
+extension KeyChooser {
+    /// What each key received in a pass, summed over its last rows.
+    struct Received {
+        /// [layer][head][key].
+        private(set) var values: [Float]
+        let headCount: Int
+        let keyCount: Int
+        let rowCount: Int
+
+        /// Nothing so far.
+        init(layerCount: Int, headCount: Int, keyCount: Int, rowCount: Int) {
+            values = Array(repeating: 0, count: layerCount * headCount * keyCount)
+            self.headCount = headCount
+            self.keyCount = keyCount
+            self.rowCount = rowCount
+        }
+
+        /// Sums up a layer's weights.
+        mutating func absorb(_ attention: LayerAttention) {
+            var sums = [Double](repeating: 0, count: keyCount)
+            for head in 0..<headCount {
+                for key in sums.indices { sums[key] = 0 }
+                for row in attention.queryCount - rowCount..<attention.queryCount {
+                    let start = (head * attention.queryCount + row) * keyCount
+                    for key in sums.indices { sums[key] += Double(attention.weights[start + key]) }
+                }
+                let place = (attention.layer * headCount + head) * keyCount
+                for key in sums.indices { values[place + key] = Float(sums[key]) }
+            }
+        }
     }
 }

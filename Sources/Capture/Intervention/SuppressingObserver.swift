@@ -63,30 +63,21 @@ final class SuppressingObserver: GenerationObserver {
         var received = former[pass]
         if !needsWeights, step > 0 {
             // By lot: among the keys that the step before had.
-            received = KeyChooser.Received(values: [], keyCount: isCausal ? keyCount - 1 : keyCount, rowCount: 1)
+            received = KeyChooser.Received(
+                layerCount: 0, headCount: 0, keyCount: isCausal ? keyCount - 1 : keyCount, rowCount: 1)
         }
         return chooser.flags(
             layer: layer, step: step, draw: pass == .conditional ? 0 : 1, keyCount: keyCount, former: received)
     }
 
     fileprivate func absorb(_ attention: LayerAttention, _ pass: Pass) {
-        let (heads, rows, keys) = (attention.headCount, attention.queryCount, attention.keyCount)
-        let wanted = isCausal ? rows - 1..<rows : 0..<rows
+        // Taken out while it is changed, so that it is not copied.
         var received =
             running.removeValue(forKey: pass)
             ?? KeyChooser.Received(
-                values: Array(repeating: 0, count: chooser.layerCount * heads * keys), keyCount: keys,
-                rowCount: wanted.count)
-        var sums = [Double](repeating: 0, count: keys)
-        for head in 0..<heads {
-            for key in 0..<keys { sums[key] = 0 }
-            for row in wanted {
-                let start = (head * rows + row) * keys
-                for key in 0..<keys { sums[key] += Double(attention.weights[start + key]) }
-            }
-            let place = (attention.layer * heads + head) * keys
-            for key in 0..<keys { received.values[place + key] = Float(sums[key]) }
-        }
+                layerCount: chooser.layerCount, headCount: chooser.headCount, keyCount: attention.keyCount,
+                rowCount: isCausal ? 1 : attention.queryCount)
+        received.absorb(attention)
         running[pass] = received
     }
 }

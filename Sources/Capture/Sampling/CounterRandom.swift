@@ -14,6 +14,8 @@ public struct CounterRandom: Sendable, Equatable {
         case autoregressive = 2
         /// Keys to suppress at random.
         case suppression = 16
+        /// What a likelihood estimate masks.
+        case likelihood = 17
     }
 
     /// The key: its low word first.
