@@ -146,6 +146,19 @@ INLINE float soften(float *row, size_t visible, size_t padded, float scale, floa
     return total;
 }
 
+INLINE int is_suppressed(uint8_t how, size_t key, size_t own) {
+    return how == CK_SUPPRESSED || (how == CK_SUPPRESSED_FOR_OTHERS && key != own);
+}
+
+/// Takes suppressed keys out of a row of scores, unless none would be left; `own` is the row's position.
+INLINE void suppress(float *scores, const uint8_t *how, size_t visible, size_t own) {
+    size_t key = 0;
+    while (key < visible && is_suppressed(how[key], key, own)) key++;
+    if (key == visible) return;
+    for (key = 0; key < visible; key++)
+        if (is_suppressed(how[key], key, own)) scores[key] = -INFINITY;
+}
+
 static void attention(const ck_attention_job *job) {
     const size_t stride = (job->keys + CK_PANEL - 1) / CK_PANEL * CK_PANEL;
     for (size_t row = 0; row < job->rows; row += CK_ROWS) {
@@ -162,6 +175,7 @@ static void attention(const ck_attention_job *job) {
         for (size_t r = 0; r < some; r++) {
             float *from = scores + r * stride;
             size_t visible = job->visible + (row + r) * job->visible_step;
+            if (job->suppressed) suppress(from, job->suppressed, visible, job->position + row + r);
             float total = soften(from, visible, padded, job->scale, job->log_sum_exp + row + r);
             V factor = (V)(1.0f / total);
             for (size_t i = 0; i < padded; i += CK_WIDTH) store(from + i, load(from + i) * factor);
@@ -220,9 +234,9 @@ static void rebuild(const ck_rebuild_job *job) {
                        0);
         for (size_t r = 0; r < some; r++) {
             float *from = scores + r * stride, log_sum_exp;
-            size_t visible = job->visible[row + r], hidden = 0;
-            while (hidden < job->suppressed_count && job->suppressed[hidden] < visible) hidden++;
-            for (size_t i = 0; i < hidden && hidden < visible; i++) from[job->suppressed[i]] = -INFINITY;
+            size_t visible = job->visible[row + r];
+            if (job->suppressed)
+                suppress(from, job->suppressed, visible, job->positions ? job->positions[row + r] : job->keys);
             V factor = (V)(1.0f / soften(from, visible, padded, job->scale, &log_sum_exp));
             for (size_t i = 0; i < padded; i += CK_WIDTH) store(from + i, load(from + i) * factor);
             if (!job->weights) continue;

@@ -1,4 +1,5 @@
 /// Sees the inside of a forward pass as it is computed: each layer's attention, and the residual stream between layers.
+/// It can take keys out of a layer's attention.
 /// What it does not ask for costs nothing. Attention never exists for more than one layer at a time.
 public protocol AttentionTap {
     /// What the transformer must hand over of a layer; empty where it is to hand over nothing.
@@ -6,6 +7,11 @@ public protocol AttentionTap {
     /// Called once a forward pass for each layer of which a part was asked for, on the thread that runs the pass. The
     /// pointers are valid during the call.
     func absorb(_ attention: LayerAttention) throws
+
+    /// Which keys the heads of a layer are not to attend to, asked once a forward pass before the layer attends:
+    /// [head][key] by the values of ``KeySuppression``; nil for none. A query that would be left without a key keeps all
+    /// that it sees.
+    func suppressedKeys(inLayer layer: Int, headCount: Int, keyCount: Int) -> [UInt8]?
 
     /// Whether the transformer must hand over the residual stream at a depth: 0 is the embedding, d the output of layer
     /// d - 1.
@@ -15,6 +21,8 @@ public protocol AttentionTap {
 }
 
 extension AttentionTap {
+    /// Attention is left as it is, unless the tap says otherwise.
+    public func suppressedKeys(inLayer layer: Int, headCount: Int, keyCount: Int) -> [UInt8]? { nil }
     /// None is wanted, unless the tap says otherwise.
     public func wantsResidual(atDepth depth: Int) -> Bool { false }
     /// Nothing comes that was not asked for.

@@ -91,6 +91,7 @@ public final class Capture {
     /// final name, unless one had it before; what was committed stays readable in the partial file.
     ///
     /// - Parameters:
+    ///   - suppression: keys that are taken out of attention; nil leaves it as it is.
     ///   - path: the trace.
     ///   - overwrite: whether an existing trace is replaced.
     ///   - resumes: whether a run that was killed is taken up at its last committed step; without one, it begins.
@@ -102,15 +103,17 @@ public final class Capture {
     ///   `TraceWriter` throws for what cannot be written.
     @discardableResult
     public func run(
-        prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions(), to path: String,
-        overwrite: Bool = false, resumes: Bool = false, label: PromptLabel = PromptLabel(), commandLine: String = "",
+        prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions(),
+        suppression: Suppression? = nil, to path: String, overwrite: Bool = false, resumes: Bool = false,
+        label: PromptLabel = PromptLabel(), commandLine: String = "",
         progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
         let prompt = try render(prompt)
-        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording)
+        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording, suppression: suppression)
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
         let provenance = try provenance(
-            prompt: prompt, sampler: plan.sampler, label: label, commandLine: commandLine)
+            prompt: prompt, sampler: plan.sampler, suppression: suppression, label: label, commandLine: commandLine)
+        if resumes, suppression?.dependsOnRun == true { try checkSuppressionCanResume(path, plan.trace) }
         let (writer, point) = try writer(
             to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
             resumes: resumes)
@@ -125,7 +128,8 @@ public final class Capture {
                 tokenizer?.tokenText(id) ?? ""
             }
             let generation = try generate(
-                from: prompt.ids, sampler: plan.sampler, observer: recorder, resuming: point, progress: progress)
+                from: prompt.ids, sampler: plan.sampler, suppression: suppression, observer: recorder, resuming: point,
+                progress: progress)
             try writer.finish()
             return generation
         } catch {
@@ -139,12 +143,22 @@ public final class Capture {
     /// - Throws: those of ``plan(prompt:sampler:recording:)``, and what reading the trace throws.
     public func disagreement(
         with trace: Trace, prompt: Prompt, sampler: Sampler, recording: RecordingOptions,
-        label: PromptLabel = PromptLabel()
+        suppression: Suppression? = nil, label: PromptLabel = PromptLabel()
     ) throws -> String? {
         let prompt = try render(prompt)
-        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording)
-        let provenance = try provenance(prompt: prompt, sampler: plan.sampler, label: label, commandLine: "")
+        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording, suppression: suppression)
+        let provenance = try provenance(
+            prompt: prompt, sampler: plan.sampler, suppression: suppression, label: label, commandLine: "")
         return try trace.disagreement(with: plan.trace, provenance)
+    }
+
+    /// A diffusion run goes on from what its last step suppressed, which must then be there of every layer and head.
+    private func checkSuppressionCanResume(_ path: String, _ plan: TracePlan) throws {
+        let isWhole =
+            plan.layers.count == configuration.layerCount && plan.heads.count == configuration.headCount
+        if plan.causality == .bidirectional, !isWhole, try TraceWriter.resumable(path) != nil {
+            throw CaptureError.cannotResumeSuppression(path: path)
+        }
     }
 
     private func writer(
@@ -165,24 +179,39 @@ public final class Capture {
 
     /// Generates without recording.
     public func generate(
-        prompt: Prompt, sampler: Sampler, progress: ((CaptureProgress) throws -> Void)? = nil
+        prompt: Prompt, sampler: Sampler, suppression: Suppression? = nil,
+        progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
         let prompt = try render(prompt)
-        let plan = try plan(prompt: prompt, sampler: sampler, recording: RecordingOptions())
-        return try generate(from: prompt.ids, sampler: plan.sampler, observer: nil, resuming: nil, progress: progress)
+        let plan = try plan(
+            prompt: prompt, sampler: sampler, recording: RecordingOptions(), suppression: suppression)
+        return try generate(
+            from: prompt.ids, sampler: plan.sampler, suppression: suppression, observer: nil, resuming: nil,
+            progress: progress)
     }
 
-    private func plan(prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions) throws -> CapturePlan {
-        try CapturePlan(
+    private func plan(
+        prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions, suppression: Suppression? = nil
+    ) throws -> CapturePlan {
+        var recording = recording
+        if suppression != nil { recording.signals.insert(.suppressed) }
+        let plan = try CapturePlan(
             configuration: configuration, prompt: prompt, sampler: sampler, recording: recording,
             textWidth: tokenizer?.longestTokenText ?? 1)
+        try suppression?.validate(configuration, positionCount: plan.trace.positionCount)
+        return plan
     }
 
     private func generate(
-        from promptIDs: [Int32], sampler: Sampler, observer: (any GenerationObserver)?,
+        from promptIDs: [Int32], sampler: Sampler, suppression: Suppression?, observer: (any GenerationObserver)?,
         resuming point: ResumePoint?, progress: ((CaptureProgress) throws -> Void)?
     ) throws -> Generation {
         var observer = observer
+        if let suppression {
+            observer = SuppressingObserver(
+                suppression, configuration: configuration, promptLength: promptIDs.count, seed: sampler.seed,
+                next: observer, resuming: point)
+        }
         if let progress { observer = ProgressReporter(steps: sampler.stepCount, next: observer, report: progress) }
         switch sampler {
         case .llada(let sampler):
@@ -195,7 +224,7 @@ public final class Capture {
     }
 
     private func provenance(
-        prompt: RenderedPrompt, sampler: Sampler, label: PromptLabel, commandLine: String
+        prompt: RenderedPrompt, sampler: Sampler, suppression: Suppression?, label: PromptLabel, commandLine: String
     ) throws -> Provenance {
         let weightsSHA256 = try self.weightsSHA256 ?? checkpoint.weightsSHA256(pool: transformer.pool)
         self.weightsSHA256 = weightsSHA256
@@ -212,6 +241,7 @@ public final class Capture {
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
             createdAt: Date().formatted(.iso8601), prompt: prompt.text, promptID: label.id,
-            goldAnswers: try label.answersText(), chatTemplate: prompt.chatTemplate)
+            goldAnswers: try label.answersText(), chatTemplate: prompt.chatTemplate,
+            intervention: try suppression?.parameters() ?? "")
     }
 }

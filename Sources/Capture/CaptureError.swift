@@ -32,6 +32,15 @@ public enum CaptureError: Error, Equatable, Sendable {
     case mapStepsOfCausalRun
     /// A signal that only diffusion has was asked of a causal run.
     case diffusionOnly(signal: Signal)
+    /// A change of attention cannot be made as described; the text says why.
+    case badSuppression(String)
+    /// A file is no list of keys to suppress.
+    case badSuppressionList(path: String, place: String, reason: String)
+    /// A run whose suppressed keys are chosen by the step before was killed, and its trace holds them of some layers or
+    /// heads only.
+    case cannotResumeSuppression(path: String)
+    /// A text to score has no token.
+    case nothingToScore
     /// The disk seems too small for the trace.
     case diskTooSmall(path: String, needed: Int, free: Int)
 }
@@ -82,6 +91,15 @@ extension CaptureError: CustomStringConvertible {
             "steps of maps can be chosen of a diffusion run only: a causal one keeps each row once; choose queries instead"
         case .diffusionOnly(let signal):
             "the signal \(signal.rawValue) compares steps of a diffusion run; in a causal one keys and values never change"
+        case .badSuppression(let text): text
+        case .badSuppressionList(let path, let place, let reason):
+            "\(path): \(place)\(place.isEmpty ? "" : " ")\(reason)"
+        case .cannotResumeSuppression(let path):
+            """
+            \(path) cannot be resumed: what the last step suppressed is chosen by the step before it, and this trace holds \
+            it of some layers or heads only; start again, or record all of them
+            """
+        case .nothingToScore: "the text to score has no token"
         case .diskTooSmall(let path, let needed, let free):
             """
             \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \

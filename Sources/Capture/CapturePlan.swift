@@ -107,8 +107,12 @@ public struct CapturePlan: Sendable, Equatable {
 
     /// Bytes of memory that recording takes beside the model's and the writer's own budget, at most.
     public func memoryBytes(threads: Int) -> Int {
-        Recorder.memoryBytes(
-            for: trace, threads: threads, candidates: sampler.largestCandidateCount, width: configuration.width)
+        let suppressing =
+            trace.signals.contains(.suppressed)
+            ? 8 * configuration.layerCount * configuration.headCount * trace.keyCount * (trace.isGuided ? 2 : 1) : 0
+        return suppressing
+            + Recorder.memoryBytes(
+                for: trace, threads: threads, candidates: sampler.largestCandidateCount, width: configuration.width)
     }
 }
 

@@ -27,6 +27,8 @@ final class ProgressReporter: GenerationObserver {
 
     func stepWillBegin(_ step: StepInput) throws { try next?.stepWillBegin(step) }
 
+    func stepWillRepeat(_ index: Int) -> (any AttentionTap)? { next?.stepWillRepeat(index) }
+
     func tap(for pass: Pass) -> (any AttentionTap)? { next?.tap(for: pass) }
 
     func stepDidEnd(_ result: StepResult) throws {

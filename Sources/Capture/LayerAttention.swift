@@ -20,6 +20,8 @@ public struct LayerParts: OptionSet, Sendable {
     public static let outputs = LayerParts(rawValue: 16)
     /// Key vectors of every position up to the last row fed in.
     public static let allKeys = LayerParts(rawValue: 32)
+    /// Which keys were suppressed.
+    public static let suppressed = LayerParts(rawValue: 64)
 }
 
 /// The attention of one layer in one forward pass, lent for the duration of a call: the parts that were asked for.
@@ -48,12 +50,15 @@ public struct LayerAttention {
     public let outputs: HeadVectors?
     /// Key vectors after position encoding of every key.
     public let allKeys: KeyPanels?
+    /// Which keys were taken out of the softmax, [head][key] by the values of ``KeySuppression``; empty where none was.
+    public let suppressed: [UInt8]
 
     /// Describes a layer's attention.
     public init(
         layer: Int, headCount: Int, queryCount: Int, firstQuery: Int, keyCount: Int,
         weights: UnsafeBufferPointer<Float>, logSumExp: UnsafeBufferPointer<Float>, queries: HeadVectors? = nil,
-        keys: HeadVectors? = nil, values: HeadVectors? = nil, outputs: HeadVectors? = nil, allKeys: KeyPanels? = nil
+        keys: HeadVectors? = nil, values: HeadVectors? = nil, outputs: HeadVectors? = nil, allKeys: KeyPanels? = nil,
+        suppressed: [UInt8] = []
     ) {
         self.layer = layer
         self.headCount = headCount
@@ -67,5 +72,6 @@ public struct LayerAttention {
         self.values = values
         self.outputs = outputs
         self.allKeys = allKeys
+        self.suppressed = suppressed
     }
 }

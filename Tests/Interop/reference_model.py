@@ -52,8 +52,8 @@ class Model:
     def norm(self, x, weight):
         return x / np.sqrt((x**2).mean(-1, keepdims=True) + self.eps) * weight
 
-    def forward(self, ids):
-        """By name: q, v, output, attention, logsumexp [layer, head, ...], k, v [layer, kv_head, ...], the residual
+    def forward(self, ids, hidden=None):
+        """`hidden` [layer, head, query, key] tells what is taken out of the softmax. By name: q, v, output, attention, logsumexp [layer, head, ...], k, v [layer, kv_head, ...], the residual
         stream [depth, position, channel], logits."""
         get = lambda name: self.weights[name + ".weight"]
         found = {name: [] for name in ["q", "k", "v", "attention", "logsumexp", "output", "stream"]}
@@ -76,7 +76,8 @@ class Model:
 
             q, k = rotate(q), rotate(k)
             group = self.heads // self.kv_heads
-            attention, logsumexp = softmax(q, np.repeat(k, group, 0), self.is_causal)
+            attention, logsumexp = softmax(
+                q, np.repeat(k, group, 0), self.is_causal, None if hidden is None else hidden[layer])
             output = attention @ np.repeat(v, group, 0)
             x = x + output.transpose(1, 0, 2).reshape(length, -1) @ wo.T
             h = self.norm(x, norm2)
@@ -90,11 +91,15 @@ class Model:
         return found
 
 
-def softmax(q, k, is_causal):
-    """Attention of q [..., query, channel] over k [..., key, channel], and the log of its denominators."""
+def softmax(q, k, is_causal, hidden=None):
+    """Attention of q [..., query, channel] over k [..., key, channel], and the log of its denominators. What is `hidden`
+    takes no part, but for queries that would see nothing else."""
     scores = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
     if is_causal:
         scores = np.where(np.tril(np.ones(scores.shape[-2:], bool)), scores, -np.inf)
+    if hidden is not None:
+        left = np.where(hidden, -np.inf, scores)
+        scores = np.where(np.isneginf(left).all(-1, keepdims=True), scores, left)
     top = scores.max(-1, keepdims=True)
     total = np.exp(scores - top).sum(-1, keepdims=True)
     return np.exp(scores - top) / total, (np.log(total) + top)[..., 0]

@@ -17,7 +17,9 @@ from support import ATTNTRACE, PROMPT, answer, answer_json, attntrace, capture, 
 DIFFUSION = ["--gen-length", "32", "--block-length", "16", "--record", "maps"]
 CAUSAL = ["--model", "tiny-ar", "--max-new-tokens", "64", "--record", "maps"]
 SAMPLED = ["--gen-length", "16", "--cfg-scale", "1.5", "--temperature", "0.7", "--seed", "3", "--record", "maps"]
-RUNS = {"diffusion": DIFFUSION, "causal": CAUSAL, "sampled": SAMPLED}
+RUNS = {
+    "diffusion": DIFFUSION, "causal": CAUSAL, "sampled": SAMPLED,
+    "suppressed": [*DIFFUSION, "--suppress-sinks", 3], "causal_suppressed": [*CAUSAL, "--suppress-sinks", 3]}
 
 
 def content(path):
@@ -55,7 +57,7 @@ def test_the_content_hash_is_that_of_the_values(tmp_path, whole, name):
     assert content(again) == content(whole[name])
     # What differs is named; what bears on no value does not make another trace of it.
     assert answer("diff", again, whole[name]).splitlines() == [
-        '@threads: "1" | "2"', f"same: {41 if name == 'sampled' else 36} datasets"]
+        '@threads: "1" | "2"', f"same: {41 if name == 'sampled' else 36 + ('suppressed' in name)} datasets"]
     other = capture(tmp_path / "other.h5", *RUNS[name], "--seed", "11")
     assert content(other) != content(whole[name])
 

@@ -25,7 +25,10 @@ import TraceFormat
                     $0 + Double(queries[query * channels + $1]) * Double(keys[key * channels + $1])
                 } * scale
             }
-            let isHidden = (0..<visible).map { !suppressed.isEmpty && suppressed[$0] != 0 }
+            let own = positions?[query] ?? query
+            let isHidden = (0..<visible).map { key in
+                !suppressed.isEmpty && (suppressed[key] == 1 || (suppressed[key] == 2 && key != own))
+            }
             let counts = isHidden.contains(false) ? isHidden.map { !$0 } : isHidden
             let high = zip(scores, counts).filter(\.1).map(\.0).max() ?? 0
             let powers = zip(scores, counts).map { $1 ? exp($0 - high) : 0 }
@@ -46,6 +49,8 @@ import TraceFormat
             try MapRebuilder(keys: $0, channelCount: channels, scale: scale)
         }
         let visibility = positions.map { MapRebuilder.Visibility.causal(positions: $0) } ?? .bidirectional
+        // Only where a key's own query is told apart are the positions of a bidirectional map needed.
+        let places = suppressed.contains(2) && positions == nil ? Array(0..<rows) : nil
         var first: [Float]?
         for threads in [1, 2, 5] {
             var weights = [Float](repeating: .nan, count: rows * keyCount)
@@ -53,10 +58,12 @@ import TraceFormat
             try queries.withUnsafeBufferPointer { queries in
                 try weights.withUnsafeMutableBufferPointer {
                     try rebuilder.rebuild(
-                        queries: queries, visibility: visibility, suppressed: suppressed, threads: threads, into: $0)
+                        queries: queries, visibility: visibility, suppressed: suppressed, positions: places,
+                        threads: threads, into: $0)
                 }
                 sums = try rebuilder.columnSums(
-                    queries: queries, visibility: visibility, suppressed: suppressed, threads: threads)
+                    queries: queries, visibility: visibility, suppressed: suppressed, positions: places,
+                    threads: threads)
             }
             for (weight, exact) in zip(weights, expected) {
                 #expect(abs(Double(weight) - exact) <= tolerance * exact + 1e-9)
@@ -87,6 +94,11 @@ import TraceFormat
         let some = (0..<100).map { UInt8($0 % 7 == 0 ? 1 : 0) }
         try check(rows: 30, keyCount: 100, channels: 16, suppressed: some)
         try check(rows: 100, keyCount: 100, channels: 16, positions: Array(0..<100), suppressed: some)
+        // Their own queries may keep them.
+        let kept = some.map { 2 * $0 }
+        try check(rows: 30, keyCount: 100, channels: 16, suppressed: kept)
+        try check(rows: 100, keyCount: 100, channels: 16, positions: Array(0..<100), suppressed: kept)
+        try check(rows: 20, keyCount: 20, channels: 4, suppressed: [UInt8](repeating: 2, count: 20))
         // Where nothing else is seen, the suppressed keep their weights.
         try check(rows: 10, keyCount: 20, channels: 4, suppressed: [UInt8](repeating: 1, count: 20))
     }
@@ -97,6 +109,9 @@ import TraceFormat
             #expect(throws: TraceError.self) { try MapRebuilder(keys: numbers, channelCount: 7) }
             let rebuilder = try MapRebuilder(keys: numbers, channelCount: 3)
             #expect(throws: TraceError.self) { try rebuilder.columnSums(queries: numbers, suppressed: [1]) }
+            #expect(throws: TraceError.self) {
+                try rebuilder.columnSums(queries: numbers, suppressed: [UInt8](repeating: 2, count: rebuilder.keyCount))
+            }
             #expect(throws: TraceError.self) {
                 try rebuilder.columnSums(queries: numbers, visibility: .causal(positions: [1]))
             }

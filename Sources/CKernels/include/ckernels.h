@@ -32,6 +32,10 @@ typedef enum { CK_FLOAT32 = 0, CK_FLOAT16 = 1, CK_BFLOAT16 = 2 } ck_type;
 /// Instruction sets, from the one that runs everywhere to the fastest.
 typedef enum { CK_PORTABLE = 0, CK_AVX2 = 1, CK_AVX512 = 2, CK_AVX512_BF16 = 3, CK_AMX = 4 } ck_isa;
 
+/// How attention treats a key: part of the softmax; taken out of it; taken out for every query but the key's own. A query
+/// that would be left without a key keeps all that it sees.
+enum { CK_KEPT = 0, CK_SUPPRESSED = 1, CK_SUPPRESSED_FOR_OTHERS = 2 };
+
 /// Attention of consecutive query rows of one head.
 typedef struct {
     const float *query;      ///< rows x channels, rotated
@@ -44,6 +48,8 @@ typedef struct {
     size_t keys;
     size_t visible;     ///< keys the first row sees
     size_t visible_step; ///< how many more each further row sees: 1 causal, 0 bidirectional
+    const uint8_t *suppressed; ///< of each key, as above; NULL: every key is kept
+    size_t position;    ///< of the first row, for `suppressed`
     float scale;        ///< of the scores, before the softmax
     float *scratch;     ///< CK_ATTENTION_ROWS x round_up(keys, CK_PANEL) floats
     float *weights;     ///< out, rows x keys with stride keys; may be NULL
@@ -61,8 +67,8 @@ typedef struct {
     size_t channels;
     size_t keys;
     const uint32_t *visible;    ///< how many keys each row sees, 1 at least
-    const uint32_t *suppressed; ///< ascending: keys without weight, but for rows that see no others
-    size_t suppressed_count;
+    const uint8_t *suppressed;  ///< of each key, as above; NULL: every key is kept
+    const uint32_t *positions;  ///< of each row, for CK_SUPPRESSED_FOR_OTHERS; may be NULL where there is none
     float scale;    ///< of the scores, before the softmax
     float *scratch; ///< CK_ATTENTION_ROWS x round_up(keys, CK_PANEL) floats
     float *weights; ///< out, rows x keys; may be NULL

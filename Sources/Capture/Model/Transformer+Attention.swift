@@ -31,8 +31,11 @@ extension Transformer {
         }
     }
 
-    /// Attention of all heads over the stored keys; the weights themselves are kept where a tap wants them.
-    func attend(rows: Int, first: Int, store: KeyValueCache, layer: Int, keepsWeights: Bool) {
+    /// Attention of all heads over the stored keys, without those that are suppressed, [head][key]; the weights themselves
+    /// are kept where a tap wants them.
+    func attend(
+        rows: Int, first: Int, store: KeyValueCache, layer: Int, keepsWeights: Bool, suppressed: [UInt8]
+    ) {
         let headWidth = configuration.headWidth
         let keys = first + rows
         let causal = configuration.visibility == .causal
@@ -48,28 +51,33 @@ extension Transformer {
         let attention = kernels.table.pointee.attention
         let chunk = 32
         let chunksPerHead = chunks(rows, of: chunk)
-        pool.forEach(chunksPerHead * configuration.headCount) { index, worker in
-            let head = index / chunksPerHead
-            let row = index % chunksPerHead * chunk
-            let count = min(chunk, rows - row)
-            let query = projected + row * stride + head * headWidth
-            let table = (first + row) * half
-            rotate?(query, stride, cosine + table, sine + table, headWidth, count)
-            var job = ck_attention_job(
-                query: query, query_stride: stride, key_panels: store.keyPanels(layer: layer, kvHead: head / group),
-                value: store.valueRows(layer: layer, kvHead: head / group), value_stride: store.valueStride,
-                rows: count, channels: headWidth, keys: keys, visible: causal ? first + row + 1 : keys,
-                visible_step: causal ? 1 : 0, scale: scale, scratch: scores + worker * scoreSize,
-                weights: keepsWeights ? kept + (head * rows + row) * keys : nil,
-                log_sum_exp: logSumExp + head * rows + row, output: mixed + row * outputStride + head * headWidth,
-                output_stride: outputStride)
-            attention?(&job)
+        suppressed.withUnsafeBufferPointer { suppressed in
+            let hidden = suppressed.isEmpty ? nil : suppressed.baseAddress
+            pool.forEach(chunksPerHead * configuration.headCount) { index, worker in
+                let head = index / chunksPerHead
+                let row = index % chunksPerHead * chunk
+                let count = min(chunk, rows - row)
+                let query = projected + row * stride + head * headWidth
+                let table = (first + row) * half
+                rotate?(query, stride, cosine + table, sine + table, headWidth, count)
+                var job = ck_attention_job(
+                    query: query, query_stride: stride, key_panels: store.keyPanels(layer: layer, kvHead: head / group),
+                    value: store.valueRows(layer: layer, kvHead: head / group), value_stride: store.valueStride,
+                    rows: count, channels: headWidth, keys: keys, visible: causal ? first + row + 1 : keys,
+                    visible_step: causal ? 1 : 0, suppressed: hidden.map { $0 + head * keys }, position: first + row,
+                    scale: scale, scratch: scores + worker * scoreSize,
+                    weights: keepsWeights ? kept + (head * rows + row) * keys : nil,
+                    log_sum_exp: logSumExp + head * rows + row, output: mixed + row * outputStride + head * headWidth,
+                    output_stride: outputStride)
+                attention?(&job)
+            }
         }
     }
 
     /// What a tap asked for of the layer that was just attended to: queries and keys were rotated where they lie.
     func lend(
-        _ parts: LayerParts, layer: Int, rows: Int, first: Int, keyPanels: UnsafePointer<Float>, keyStride: Int
+        _ parts: LayerParts, layer: Int, rows: Int, first: Int, keyPanels: UnsafePointer<Float>, keyStride: Int,
+        suppressed: [UInt8]
     ) -> LayerAttention {
         let (heads, kvHeads) = (configuration.headCount, configuration.kvHeadCount)
         let channels = configuration.headWidth
@@ -96,6 +104,7 @@ extension Transformer {
             allKeys: parts.contains(.allKeys)
                 ? KeyPanels(
                     UnsafeBufferPointer(start: keyPanels, count: kvHeads * keyStride), headCount: kvHeads,
-                    keyCount: first + rows, channelCount: channels, headStride: keyStride) : nil)
+                    keyCount: first + rows, channelCount: channels, headStride: keyStride) : nil,
+            suppressed: suppressed)
     }
 }

@@ -122,12 +122,19 @@ public final class Transformer {
         let parts = tap?.parts(ofLayer: layer) ?? []
         let keepsWeights = parts.contains(.weights)
         if keepsWeights { attentionWeights.reserve(configuration.headCount * rows * (first + rows)) }
-        attend(rows: rows, first: first, store: store, layer: storeLayer, keepsWeights: keepsWeights)
+        let suppressed =
+            tap?.suppressedKeys(inLayer: layer, headCount: configuration.headCount, keyCount: first + rows) ?? []
+        precondition(suppressed.isEmpty || suppressed.count == configuration.headCount * (first + rows))
+        attend(
+            rows: rows, first: first, store: store, layer: storeLayer, keepsWeights: keepsWeights,
+            suppressed: suppressed)
         try checkFinite(layer: layer, rows: rows)
         if !parts.isEmpty, let tap {
             let keys = store.keyPanels(layer: storeLayer, kvHead: 0)
             try tap.absorb(
-                lend(parts, layer: layer, rows: rows, first: first, keyPanels: keys, keyStride: store.keyHeadSize))
+                lend(
+                    parts, layer: layer, rows: rows, first: first, keyPanels: keys, keyStride: store.keyHeadSize,
+                    suppressed: suppressed))
         }
         multiply(
             mixed.start, weights.attentionOutput, rows: rows, inputStride: padded(queryWidth), to: stream.start,

@@ -48,41 +48,47 @@ final class RebuildMeter {
         let isCausal = causality == .causal
         let scale = 1 / Float(channels).squareRoot()
         var errors = [Float](repeating: 0, count: heads.count * chunks)
-        errors.withUnsafeMutableBufferPointer { errors in
-            pool.forEach(heads.count * chunks) { index, worker in
-                guard let start = scratch.baseAddress.map({ $0 + worker * size }), let panels = panels.baseAddress,
-                    let weights = attention.weights.baseAddress
-                else { return }
-                let head = heads[index / chunks]
-                let first = index % chunks * Self.rowsAtOnce
-                let count = min(Self.rowsAtOnce, rows - first)
-                // Every recorded head's kv head is among them: the recorder has seen to that.
-                let place = kvHeads.firstIndex(of: head / group) ?? 0
-                let rebuilt = start + sizes[0]
-                for row in 0..<count {
-                    withUnsafeTemporaryAllocation(of: Float16.self, capacity: channels) { half in
-                        Float16Conversion.encode(from: queries[head, first + row], to: half)
-                        Float16Conversion.decode(
-                            from: UnsafeBufferPointer(half),
-                            to: UnsafeMutableBufferPointer(start: start + row * channels, count: channels))
+        let flags = attention.suppressed
+        flags.withUnsafeBufferPointer { flags in
+            let suppressed = flags.isEmpty ? nil : flags.baseAddress
+            errors.withUnsafeMutableBufferPointer { errors in
+                pool.forEach(heads.count * chunks) { index, worker in
+                    guard let start = scratch.baseAddress.map({ $0 + worker * size }), let panels = panels.baseAddress,
+                        let weights = attention.weights.baseAddress
+                    else { return }
+                    let head = heads[index / chunks]
+                    let first = index % chunks * Self.rowsAtOnce
+                    let count = min(Self.rowsAtOnce, rows - first)
+                    // Every recorded head's kv head is among them: the recorder has seen to that.
+                    let place = kvHeads.firstIndex(of: head / group) ?? 0
+                    let rebuilt = start + sizes[0]
+                    for row in 0..<count {
+                        withUnsafeTemporaryAllocation(of: Float16.self, capacity: channels) { half in
+                            Float16Conversion.encode(from: queries[head, first + row], to: half)
+                            Float16Conversion.decode(
+                                from: UnsafeBufferPointer(half),
+                                to: UnsafeMutableBufferPointer(start: start + row * channels, count: channels))
+                        }
                     }
+                    var job = ck_attention_job()
+                    job.query = UnsafePointer(start)
+                    job.query_stride = channels
+                    job.key_panels = UnsafePointer(panels + place * keys.size)
+                    job.rows = count
+                    job.channels = channels
+                    job.keys = keyCount
+                    job.visible = isCausal ? attention.firstQuery + first + 1 : keyCount
+                    job.visible_step = isCausal ? 1 : 0
+                    if let suppressed { job.suppressed = suppressed + head * keyCount }
+                    job.position = attention.firstQuery + first
+                    job.scale = scale
+                    job.weights = rebuilt
+                    job.scratch = rebuilt + sizes[1]
+                    job.log_sum_exp = rebuilt + sizes[1] + sizes[2]
+                    compute?(&job)
+                    errors[index] = ck_largest_difference(
+                        weights + (head * rows + first) * keyCount, rebuilt, count * keyCount)
                 }
-                var job = ck_attention_job()
-                job.query = UnsafePointer(start)
-                job.query_stride = channels
-                job.key_panels = UnsafePointer(panels + place * keys.size)
-                job.rows = count
-                job.channels = channels
-                job.keys = keyCount
-                job.visible = isCausal ? attention.firstQuery + first + 1 : keyCount
-                job.visible_step = isCausal ? 1 : 0
-                job.scale = scale
-                job.weights = rebuilt
-                job.scratch = rebuilt + sizes[1]
-                job.log_sum_exp = rebuilt + sizes[1] + sizes[2]
-                compute?(&job)
-                errors[index] = ck_largest_difference(
-                    weights + (head * rows + first) * keyCount, rebuilt, count * keyCount)
             }
         }
         return errors.max() ?? 0

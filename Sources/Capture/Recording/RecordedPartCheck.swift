@@ -25,6 +25,8 @@ struct RecordedPartCheck {
                     "\(attention.weights.count) weights and \(attention.logSumExp.count) log-sums for \(rows) rows")
             }
         }
+        guard attention.suppressed.isEmpty || attention.suppressed.count == attention.headCount * attention.keyCount
+        else { throw fail("\(attention.suppressed.count) flags of suppressed keys") }
         let offset = step.predictionOffset
         guard step.candidates.allSatisfy({ $0 < plan.promptLength || step.queries.contains($0 - offset) }) else {
             throw fail("a candidate's row was not fed in")

@@ -17,7 +17,9 @@ import TraceFormat
 /// - `qk`: 4 MiB, or, where larger, 2 W R d bytes (diffusion), 2 H d bytes (causal), and, to measure what is rebuilt from
 ///   it, about 6 G K d + W (160 K + 128 d) bytes;
 /// - `residual`: 16 D R + 4 W M bytes;
-/// - `cosine`: 8 L G K d bytes, twice that in a guided run: the keys and values of the step before.
+/// - `cosine`: 8 L G K d bytes, twice that in a guided run: the keys and values of the step before;
+/// - `suppressed`: 8 bytes for each layer, head and key of the model, twice that in a guided run: what each received in this
+///   step and the one before, where sinks are suppressed.
 ///
 /// ``memoryBytes(for:threads:candidates:width:)`` adds them up. But for `cosine` a guided run needs no more: both passes
 /// use the same memory.
@@ -32,6 +34,7 @@ public final class Recorder: GenerationObserver {
     private let vectors: VectorRecorder
     private let cosines: CosineRecorder
     private let residual: ResidualRecorder
+    private let suppression: SuppressionRecorder
     private let answers: AnswerRecorder
     private var timeline: TimelineRecorder
 
@@ -64,6 +67,7 @@ public final class Recorder: GenerationObserver {
             writer: writer, tiles: tiles, pool: pool, kernels: kernels, errors: point?.rebuildErrors ?? [:])
         cosines = CosineRecorder(writer: writer, pool: pool)
         residual = ResidualRecorder(writer: writer, pool: pool)
+        suppression = SuppressionRecorder(writer: writer)
         answers = AnswerRecorder(writer: writer, pool: pool)
         timeline = TimelineRecorder(
             writer: writer, state: point?.stateAfter, occurringIDs: point?.vocabulary ?? [], text: text)
@@ -160,6 +164,7 @@ public final class Recorder: GenerationObserver {
         parts.formUnion(maps.parts(step))
         parts.formUnion(vectors.parts(step))
         parts.formUnion(cosines.parts)
+        parts.formUnion(suppression.parts)
         // Answer rows are always there, and come from the conditional pass.
         return pass == .conditional ? parts.union(.weights) : parts
     }
@@ -184,6 +189,7 @@ public final class Recorder: GenerationObserver {
         try maps.absorb(layer, step: step)
         try vectors.absorb(layer, step: step)
         try cosines.absorb(layer, step: step)
+        try suppression.absorb(layer, step: step)
         answers.absorb(layer, step: step)
     }
 

@@ -45,8 +45,8 @@ public struct AutoregressiveSampler: Sendable, Equatable, Codable {
     ///   - prompt: token ids, at least one.
     ///   - model: a causal model whose row i scores position i + 1.
     ///   - observer: sees each step; nil costs nothing.
-    ///   - point: what a killed run left: its steps are fed in again as they were, to fill the cache, without the
-    ///     observer but for the last.
+    ///   - point: what a killed run left: its steps are fed in again as they were, to fill the cache; the
+    ///     observer sees no more of them than that, but for the last.
     /// - Returns: the tokens and when each was written.
     /// - Throws: ``SamplingError``, and what the model and the observer throw.
     public func generate(
@@ -66,7 +66,8 @@ public struct AutoregressiveSampler: Sendable, Equatable, Codable {
             let position = tokens.count
             let queries = step == 0 ? 0..<position : position - 1..<position
             if let point, step < point.steps - 1 {
-                _ = try model.logits(for: Array(tokens[queries]), at: [position - 1], cache: cache, tap: nil)
+                _ = try model.logits(
+                    for: Array(tokens[queries]), at: [position - 1], cache: cache, tap: observer?.stepWillRepeat(step))
                 tokens.append(point.stateAfter.ids[position])
                 generation.append(point.stateAfter.ids[position], step: step)
                 continue

@@ -12,6 +12,10 @@ public struct CounterRandom: Sendable, Equatable {
         case remasking = 1
         /// Sampling from an autoregressive model.
         case autoregressive = 2
+        /// Keys to suppress at random.
+        case suppression = 16
+        /// What a likelihood estimate masks.
+        case likelihood = 17
     }
 
     /// The key: its low word first.

@@ -7,6 +7,9 @@ import TraceFormat
 public protocol GenerationObserver: AnyObject {
     /// A step is about to run.
     func stepWillBegin(_ step: StepInput) throws
+    /// A step of a run that is taken up is about to be fed in again, to fill a cache; it was observed before. A tap for its
+    /// pass where that must be changed as it was.
+    func stepWillRepeat(_ index: Int) -> (any AttentionTap)?
     /// The tap for a forward pass of the running step; nil when its attention is not wanted.
     func tap(for pass: Pass) -> (any AttentionTap)?
     /// The running step has ended.
@@ -18,6 +21,8 @@ public protocol GenerationObserver: AnyObject {
 extension GenerationObserver {
     /// None, unless the observer says otherwise.
     public var topCount: Int { 0 }
+    /// Passes are repeated as they are, unless the observer says otherwise.
+    public func stepWillRepeat(_ index: Int) -> (any AttentionTap)? { nil }
 }
 
 /// What is fed in at a step. Arrays by position have one element for each position of the run at full length.

@@ -53,6 +53,16 @@ struct LogitRow {
         return exp(Double(values[token]) - top) / sum
     }
 
+    /// -ln of the probability of a token under softmax(logits), summed in double; nil as for ``best()``, and where the
+    /// token's probability is 0.
+    func nats(of token: Int) -> Double? {
+        guard let best = best(), values[token] > -.infinity else { return nil }
+        let top = Double(values[best])
+        var sum = 0.0
+        for logit in values { sum += exp(Double(logit) - top) }
+        return log(sum) + top - Double(values[token])
+    }
+
     /// softmax(logits), summed up.
     struct Distribution {
         /// The probability of the token asked about.

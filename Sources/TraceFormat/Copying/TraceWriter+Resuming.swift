@@ -18,6 +18,8 @@ public struct ResumePoint: Sendable {
     public let confidence: [Float]
     /// The largest error of rebuilt weights so far, by layer; empty where none are recorded.
     public let rebuildErrors: [Pass: [Float]]
+    /// What the last committed step suppressed, (layer, head, key) at full length; empty where none is recorded.
+    public let suppressed: [Pass: [UInt8]]
     /// The ids that occurred by then.
     public let vocabulary: Set<Int32>
 }
@@ -87,11 +89,15 @@ extension ResumePoint {
             if all.shape[0] > 0 { errors[pass] = Array(all.values.suffix(all.shape[1])) }
         }
         let row: Selection = [.step: last..<last + 1]
+        var suppressed: [Pass: [UInt8]] = [:]
+        for pass in [Pass.conditional, .unconditional] where trace.contains(DatasetKey<UInt8>.suppressed.of(pass)) {
+            suppressed[pass] = try trace.read(DatasetKey<UInt8>.suppressed.of(pass), row).values
+        }
         self.init(
             steps: trace.committedSteps, isComplete: trace.isComplete,
             stateBefore: try trace.tokenState(afterSteps: last), stateAfter: try trace.tokenState(),
             tokens: try trace.read(.tokenID, row).values, predictedIDs: try trace.read(.predictedID, row).values,
             confidence: try trace.read(.confidence, row).values,
-            rebuildErrors: errors, vocabulary: vocabulary)
+            rebuildErrors: errors, suppressed: suppressed, vocabulary: vocabulary)
     }
 }

@@ -49,15 +49,17 @@ public final class MapRebuilder: Sendable {
 
     /// Rebuilds the rows of `queries`, row-major (query, channel), into `weights`, row-major (query, key).
     ///
-    /// A suppressed key gets no weight, the others share it; a query that sees no others keeps its weights. `threads` is
-    /// one for each processor by default; the result does not depend on it.
+    /// A suppressed key gets no weight, the others share it; a query that sees no others keeps its weights. `suppressed`
+    /// has the values of the dataset of that name, one a key. `positions` are those of the queries: needed where a key is
+    /// suppressed for other queries than its own (2) and every query sees every key. `threads` is one for each processor
+    /// by default; the result does not depend on it.
     ///
     /// - Throws: ``TraceError/misuse(_:)`` where counts do not fit each other.
     public func rebuild(
         queries: UnsafeBufferPointer<Float16>, visibility: Visibility = .bidirectional, suppressed: [UInt8] = [],
-        threads: Int? = nil, into weights: UnsafeMutableBufferPointer<Float>
+        positions: [Int]? = nil, threads: Int? = nil, into weights: UnsafeMutableBufferPointer<Float>
     ) throws {
-        let work = try Work(self, queries, visibility, suppressed)
+        let work = try Work(self, queries, visibility, suppressed, positions)
         guard weights.count == work.rowCount * keyCount else {
             throw TraceError.misuse("room for \(weights.count) weights of \(work.rowCount) x \(keyCount)")
         }
@@ -68,13 +70,13 @@ public final class MapRebuilder: Sendable {
         }
     }
 
-    /// The sums over the queries of the rows that ``rebuild(queries:visibility:suppressed:threads:into:)`` makes, one a
+    /// The sums over the queries of the rows that ``rebuild(queries:visibility:suppressed:positions:threads:into:)`` makes, one a
     /// key, without keeping the rows. Throws what that throws.
     public func columnSums(
         queries: UnsafeBufferPointer<Float16>, visibility: Visibility = .bidirectional, suppressed: [UInt8] = [],
-        threads: Int? = nil
+        positions: [Int]? = nil, threads: Int? = nil
     ) throws -> [Double] {
-        let work = try Work(self, queries, visibility, suppressed)
+        let work = try Work(self, queries, visibility, suppressed, positions)
         var partial = [Double](repeating: 0, count: work.blockCount * keyCount)
         partial.withUnsafeMutableBufferPointer { partial in
             // Sound: each block adds to sums of its own, and reads queries that nobody writes.
@@ -93,14 +95,16 @@ public final class MapRebuilder: Sendable {
     private struct Work: Sendable {
         let rowCount: Int
         let visible: [UInt32]
-        let suppressed: [UInt32]
+        let suppressed: [UInt8]
+        /// Of the queries; empty where nobody needs them.
+        let positions: [UInt32]
         var blockCount: Int { (rowCount + block - 1) / block }
 
         init(
             _ rebuilder: MapRebuilder, _ queries: UnsafeBufferPointer<Float16>, _ visibility: Visibility,
-            _ suppressed: [UInt8]
+            _ suppressed: [UInt8], _ given: [Int]?
         ) throws {
-            rowCount = queries.count / rebuilder.channelCount
+            let rowCount = queries.count / rebuilder.channelCount
             guard rowCount * rebuilder.channelCount == queries.count,
                 suppressed.isEmpty || suppressed.count == rebuilder.keyCount
             else {
@@ -108,14 +112,21 @@ public final class MapRebuilder: Sendable {
                     "\(queries.count) numbers of queries or \(suppressed.count) flags for \(rebuilder.keyCount) keys")
             }
             switch visibility {
-            case .bidirectional: visible = Array(repeating: UInt32(rebuilder.keyCount), count: rowCount)
+            case .bidirectional:
+                visible = Array(repeating: UInt32(rebuilder.keyCount), count: rowCount)
+                positions = (given ?? []).map { UInt32(clamping: $0) }
+                guard positions.count == rowCount || (given == nil && !suppressed.contains(2)) else {
+                    throw TraceError.misuse("\(positions.count) positions for \(rowCount) queries")
+                }
             case .causal(let positions):
                 guard positions.count == rowCount, positions.allSatisfy({ $0 >= 0 }) else {
                     throw TraceError.misuse("\(positions.count) positions for \(rowCount) queries")
                 }
                 visible = positions.map { UInt32(min($0, rebuilder.keyCount - 1) + 1) }
+                self.positions = positions.map { UInt32(clamping: $0) }
             }
-            self.suppressed = suppressed.indices.filter { suppressed[$0] != 0 }.map { UInt32($0) }
+            self.rowCount = rowCount
+            self.suppressed = suppressed
         }
     }
 
@@ -139,13 +150,22 @@ public final class MapRebuilder: Sendable {
         Float16Conversion.decode(from: UnsafeBufferPointer(rebasing: part), to: wide)
         work.visible.withUnsafeBufferPointer { visible in
             work.suppressed.withUnsafeBufferPointer { suppressed in
-                var job = ck_rebuild_job(
-                    query: UnsafePointer(wide.baseAddress), key_panels: UnsafePointer(panels.values.baseAddress),
-                    rows: rows.count, channels: channelCount, keys: keyCount,
-                    visible: visible.baseAddress.map { $0 + rows.lowerBound }, suppressed: suppressed.baseAddress,
-                    suppressed_count: suppressed.count, scale: scale,
-                    scratch: scratch.values.baseAddress.map { $0 + wide.count }, weights: weights, sums: sums)
-                ck_kernels_best().pointee.rebuild(&job)
+                var job = ck_rebuild_job()
+                job.query = UnsafePointer(wide.baseAddress)
+                job.key_panels = UnsafePointer(panels.values.baseAddress)
+                job.rows = rows.count
+                job.channels = channelCount
+                job.keys = keyCount
+                job.visible = visible.baseAddress.map { $0 + rows.lowerBound }
+                job.suppressed = suppressed.isEmpty ? nil : suppressed.baseAddress
+                job.scale = scale
+                job.scratch = scratch.values.baseAddress.map { $0 + wide.count }
+                job.weights = weights
+                job.sums = sums
+                work.positions.withUnsafeBufferPointer { positions in
+                    job.positions = positions.isEmpty ? nil : positions.baseAddress.map { $0 + rows.lowerBound }
+                    ck_kernels_best().pointee.rebuild(&job)
+                }
             }
         }
     }

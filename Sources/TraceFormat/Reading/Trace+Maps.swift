@@ -70,7 +70,7 @@ extension Trace {
                     try rebuilder.rebuild(
                         queries: UnsafeBufferPointer(
                             rebasing: all[rows.places.lowerBound * channels..<rows.places.upperBound * channels]),
-                        visibility: visibility, suppressed: suppressed,
+                        visibility: visibility, suppressed: suppressed, positions: Array(positions[rows.places]),
                         into: UnsafeMutableBufferPointer(
                             rebasing: out[rows.places.lowerBound * keys.count..<rows.places.upperBound * keys.count]))
                 }

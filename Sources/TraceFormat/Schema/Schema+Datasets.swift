@@ -81,7 +81,8 @@ extension Schema {
             "cosine of the value vector with that of the step before; NaN at step 0"),
         dataset(
             "suppressed", [.step, .layer, .head, .key], .uint8, signal: .suppressed,
-            "1 where the key was taken out of the softmax; applied when a map is rebuilt"),
+            "1 where the key was taken out of the softmax, 2 where for every query but its own; applied when a map is rebuilt"
+        ),
     ]
 
     private static let perRow: [Dataset] = [

@@ -92,9 +92,13 @@ struct TraceBuilder {
             try file.setAttribute("units", placed.schema.unit, of: placed.path)
         }
         if placed.schema.type == .float32 { try file.setAttribute("_FillValue", [Float.nan], of: placed.path) }
-        let flags = ["is_masked": "not_masked masked", "suppressed": "kept suppressed", "region_gold": "other gold"]
+        let flags = [
+            "is_masked": "not_masked masked", "suppressed": "kept suppressed suppressed_for_other_queries",
+            "region_gold": "other gold",
+        ]
         if let meanings = flags[placed.schema.path] {
-            try file.setAttribute("flag_values", [0, 1] as [UInt8], of: placed.path)
+            let count = UInt8(meanings.split(separator: " ").count)
+            try file.setAttribute("flag_values", Array(0..<count), of: placed.path)
             try file.setAttribute("flag_meanings", meanings, of: placed.path)
         }
         if placed.path == Dimension.queryClass.rawValue {

@@ -38,8 +38,8 @@ struct CaptureRun {
         let chosen = try session.encoding(for: prompt, sampler: sampler, earlier: begun)
         if let warning = chosen.warning { warn(warning) }
         try session.capture.run(
-            prompt: prompt, sampler: sampler, recording: session.recording(chosen.encoding), to: output,
-            overwrite: overwrites, resumes: resumes, label: label,
+            prompt: prompt, sampler: sampler, recording: session.recording(chosen.encoding),
+            suppression: session.suppression, to: output, overwrite: overwrites, resumes: resumes, label: label,
             commandLine: ShellText.quoted(["attntrace"] + CommandLine.arguments.dropFirst())
         ) {
             progress($0)
@@ -60,7 +60,8 @@ struct CaptureRun {
         // What the program was to choose, it chose then.
         let encoding = session.options.record.encoding ?? earlier.encoding
         return try session.capture.disagreement(
-            with: earlier.trace, prompt: prompt, sampler: sampler, recording: session.recording(encoding), label: label)
+            with: earlier.trace, prompt: prompt, sampler: sampler, recording: session.recording(encoding),
+            suppression: session.suppression, label: label)
     }
 
     private func seconds(since start: ContinuousClock.Instant) -> Double { (ContinuousClock.now - start) / .seconds(1) }

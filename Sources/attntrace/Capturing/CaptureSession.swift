@@ -5,12 +5,15 @@ import TraceFormat
 struct CaptureSession {
     let options: RunOptions
     let capture: Capture
+    /// How attention is changed; nil: it is not.
+    let suppression: Suppression?
 
     /// Loads the model. Errors: ``UsageError`` for options that the model does not have; those of `Capture`.
     init(_ options: RunOptions) throws {
         self.options = options
-        let threads = try options.machine.threadCount()
-        capture = try Capture(model: try EmbeddedModels.directory(for: options.model), threads: threads)
+        capture = try Capture(
+            model: try EmbeddedModels.directory(for: options.model), threads: try options.machine.threadCount())
+        suppression = try options.suppression.suppression(for: capture.configuration)
         _ = try options.sampler.sampler(for: capture.configuration, promptLength: 1)
         _ = try options.recording(for: capture.configuration)
     }

@@ -5,6 +5,8 @@ import TraceFormat
 struct IndexList: ExpressibleByArgument {
     let values: [Int]
 
+    init(values: [Int]) { self.values = values }
+
     init?(argument: String) {
         guard let values = IndexText.indices(argument, limit: 1 << 20) else { return nil }
         self.values = values

@@ -70,11 +70,16 @@ struct PromptOptions: ParsableArguments {
         guard !chat.chat, chat.system == nil, chat.chatTemplate == nil, !markers, regions == nil else {
             throw UsageError("--token-ids are used as they are: no conversation and no regions can be made of them")
         }
-        let ids = tokenIds.split(separator: ",", omittingEmptySubsequences: false).map {
+        return .tokens(try Self.ids(tokenIds, option: "--token-ids"))
+    }
+
+    /// Token ids, separated by commas. Errors: ``UsageError``, naming the option.
+    static func ids(_ text: String, option: String) throws -> [Int32] {
+        let ids = text.split(separator: ",", omittingEmptySubsequences: false).map {
             Int32($0.trimmingCharacters(in: .whitespaces))
         }
-        guard let whole = ids as? [Int32] else { throw UsageError("--token-ids takes whole numbers: 1,2,3") }
-        return .tokens(whole)
+        guard let whole = ids as? [Int32] else { throw UsageError("\(option) takes whole numbers: 1,2,3") }
+        return whole
     }
 
     /// The bytes of a file. Errors: `TraceError.system`.
@@ -86,7 +91,8 @@ struct PromptOptions: ParsableArguments {
         return data
     }
 
-    private static func text(of path: String) throws -> String {
+    /// The text of a file, without a line break at its end. Errors: ``UsageError`` where it is not UTF-8, `TraceError.system`.
+    static func text(of path: String) throws -> String {
         guard let text = String(validating: try contents(of: path), as: UTF8.self) else {
             throw UsageError("\(path): the prompt is not UTF-8")
         }

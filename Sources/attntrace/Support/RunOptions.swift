@@ -8,6 +8,7 @@ struct RunOptions: ParsableArguments {
     @OptionGroup(title: "Prompt options") var prompt: PromptOptions
     @OptionGroup(title: "Batch options") var batch: BatchOptions
     @OptionGroup(title: "Sampler options") var sampler: SamplerOptions
+    @OptionGroup(title: "Suppression options") var suppression: SuppressionOptions
     @OptionGroup(title: "Recording options") var record: RecordOptions
     @OptionGroup(title: "Machine options") var machine: MachineOptions
 
@@ -27,6 +28,7 @@ struct RunOptions: ParsableArguments {
     func recording(for configuration: ModelConfiguration) throws -> RecordingOptions {
         var recording = try record.recording(for: configuration)
         recording.checksFreeSpace = !noSpaceCheck
+        if suppression.isGiven { recording.signals.insert(.suppressed) }
         return recording
     }
 }

@@ -26,11 +26,11 @@ struct TableOutput: ParsableArguments {
     }
 
     /// Prints or writes a table; `whole` gives the JSON, with what made the table. A short table is printed whole.
-    func write(_ table: Table, isShort: Bool = false, json whole: () -> JSONValue) throws {
+    func write(_ table: Table, isShort: Bool = false, json whole: () throws -> JSONValue) throws {
         switch chosen {
         case .table: try write(table.text(limit: rows > 0 && !isShort ? rows : nil) + "\n")
         case .csv: try write(table.csv())
-        case .json: try write(whole().text() + "\n")
+        case .json: try write(try whole().text() + "\n")
         }
     }
 

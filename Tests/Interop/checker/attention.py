@@ -98,6 +98,20 @@ def judge_maps(trace, prefix, log):
             judge_layer(trace, prefix, place, step, layer, maps, queries, keys, tolerance, log)
 
 
+def suppress(trace, prefix, layer, hidden, queries, steps):
+    """What each row of a layer does not see, (head, query, key), once keys are suppressed; and whether all flags could be
+    read. `hidden` is what visibility hides."""
+    taken, is_known = hidden.copy(), True
+    for row, (query, step) in enumerate(zip(queries, steps)):
+        flags = trace.read(prefix + "suppressed", step, layer)
+        if flags is None:
+            is_known = False
+            continue
+        taken[:, row] |= (flags == 1) | ((flags == 2) & (np.arange(flags.shape[-1]) != query))
+    # A query that sees no other key keeps what it has.
+    return np.where(taken.all(-1, keepdims=True), hidden, taken), is_known
+
+
 def judge_layer(trace, prefix, place, step, layer, maps, queries, keys, tolerance, log):
     """Judges the maps (head, query, key) of one step and layer."""
     path, where = prefix + "maps/attention", f"map_step {place}, layer {layer}"
@@ -110,10 +124,7 @@ def judge_layer(trace, prefix, place, step, layer, maps, queries, keys, toleranc
     if trace.causal:
         hidden |= np.arange(keys)[None, None] > queries[None, :, None]
     if prefix + "suppressed" in trace:
-        for row, row_step in enumerate(row_steps):
-            flags = trace.read(prefix + "suppressed", row_step, layer)
-            if flags is not None:
-                hidden[:, row] |= flags == 1
+        hidden = suppress(trace, prefix, layer, hidden, queries, row_steps)[0]
     if (maps[hidden] != 0).any():
         log.add("maps.visible", path, where)
     classes = None if trace.causal else trace.classes(step)

@@ -12,8 +12,8 @@ from .schema import (
 from .trace import Trace, indices
 
 FLAGS = {
-    "is_masked": ("not_masked masked", [0, 1]), "suppressed": ("kept suppressed", [0, 1]),
-    "region_gold": ("other gold", [0, 1]), "query_class": ("prompt unmasked masked", [0, 1, 2]),
+    "is_masked": ("not_masked masked", [0, 1]),
+    "suppressed": ("kept suppressed suppressed_for_other_queries", [0, 1, 2]), "region_gold": ("other gold", [0, 1]), "query_class": ("prompt unmasked masked", [0, 1, 2]),
 }
 INT32 = 2**31 - 1
 

@@ -29,7 +29,7 @@ def judge(trace, log):
             values = trace.read(path, slice(place, place + 1))
             if values is None or values.size == 0:
                 continue
-            if kind == "uint8" and values.max() > 1:
+            if kind == "uint8" and values.max() > (2 if plain == "suppressed" else 1):
                 log.add("value.flag", path, f"{values.max()}")
             elif kind == "float16":
                 judge_halves(plain, path, values, log)

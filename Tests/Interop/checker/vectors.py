@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .attention import Tolerance
+from .attention import Tolerance, suppress
 
 
 def judge(trace, log):
@@ -50,14 +50,9 @@ class Layer:
         if trace.causal:
             hidden |= np.arange(trace.keys)[None] > self.queries[:, None]
         if prefix + "suppressed" in trace:
-            taken = hidden.copy()
-            for row, row_step in enumerate(self.steps):
-                flags = trace.read(prefix + "suppressed", row_step, layer)
-                if flags is None:
-                    self.is_known = False
-                    return
-                taken[:, row] |= flags == 1
-            hidden = np.where(taken.all(-1, keepdims=True), hidden, taken)
+            hidden, self.is_known = suppress(trace, prefix, layer, hidden, self.queries, self.steps)
+            if not self.is_known:
+                return
         scores[hidden] = -np.inf
         peak = scores.max(-1, keepdims=True)
         powers = np.exp(scores - peak)

@@ -89,8 +89,9 @@ struct DatasetRules {
         let isCoordinate = Schema.coordinates.contains { $0.path == path }
         if schema.type != .utf8, !isCoordinate { try word("units", schema.unit) }
         let flags: [String: (String, [Int64])] = [
-            "is_masked": ("not_masked masked", [0, 1]), "suppressed": ("kept suppressed", [0, 1]),
-            "region_gold": ("other gold", [0, 1]), "query_class": ("prompt unmasked masked", [0, 1, 2]),
+            "is_masked": ("not_masked masked", [0, 1]), "region_gold": ("other gold", [0, 1]),
+            "suppressed": ("kept suppressed suppressed_for_other_queries", [0, 1, 2]),
+            "query_class": ("prompt unmasked masked", [0, 1, 2]),
         ]
         let plain = path.hasPrefix(Schema.unconditional) ? String(path.dropFirst(Schema.unconditional.count)) : path
         if let (meanings, values) = flags[plain], plain == path {

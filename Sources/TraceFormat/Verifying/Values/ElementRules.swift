@@ -54,13 +54,14 @@ struct HalfRule: PieceRule {
     }
 }
 
-/// Judges flags: 0 or 1.
+/// Judges flags: 0 or 1, or up to another largest.
 struct FlagRule: PieceRule {
     let log: FindingLog
+    let largest: UInt8
 
     func examine(_ piece: ValueSweep.Piece) {
-        for (place, value) in piece.bytes.enumerated() where value > 1 {
-            log.add(.valueFlag, piece.path, "is \(value) at \(piece.place(place)), neither 0 nor 1")
+        for (place, value) in piece.bytes.enumerated() where value > largest {
+            log.add(.valueFlag, piece.path, "is \(value) at \(piece.place(place)), not one of 0 ... \(largest)")
         }
     }
 }

@@ -226,7 +226,14 @@ final class MapRules: PieceRule {
                 log.add(.mapsVisible, path, "keys after the query have weight at \(place(site, row))")
             }
         }
-        if suppressed.count == keys, zip(suppressed, values).contains(where: { $0 == 1 && $1 & 0x7fff != 0 }) {
+        // A query that sees no other key keeps its weights.
+        let own = queries[row]
+        func isSuppressed(_ key: Int) -> Bool { suppressed[key] == 1 || (suppressed[key] == 2 && key != own) }
+        let visible = outline.isCausal ? min(own + 1, keys) : keys
+        if suppressed.count == keys,
+            (0..<keys).contains(where: { values[$0] & 0x7fff != 0 && isSuppressed($0) }),
+            !(0..<visible).allSatisfy(isSuppressed)
+        {
             log.add(.mapsVisible, path, "a suppressed key has weight at \(place(site, row))")
         }
     }

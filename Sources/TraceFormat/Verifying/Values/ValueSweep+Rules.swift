@@ -7,7 +7,7 @@ extension ValueSweep {
         guard let schema = outline.readers[path]?.schema else { return [] }
         switch schema.type {
         case .utf8: return [TextRule(log: log)]
-        case .uint8: return [FlagRule(log: log)]
+        case .uint8: return [FlagRule(log: log, largest: plain == "suppressed" ? 2 : 1)]
         case .float16: return halfRules(plain, prefix)
         case .float32: return floatRules(plain, prefix)
         case .int32: return integerRules(plain)

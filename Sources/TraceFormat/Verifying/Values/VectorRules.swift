@@ -200,7 +200,7 @@ struct VectorRules: Sendable {
                     UInt8.self, prefix + "suppressed", origin: [step, group.layer, group.heads.lowerBound, 0],
                     shape: [1, 1, group.heads.count, keys]) : nil
             if suppresses, flags == nil { return nil }
-            beside.parts.append((row..<row + 1, flags?.map { $0 == 1 ? 1 : 0 }))
+            beside.parts.append((row..<row + 1, flags))
         }
         return beside
     }
@@ -221,7 +221,7 @@ struct VectorRules: Sendable {
                             queries: UnsafeBufferPointer(
                                 rebasing: all[vectors..<vectors + part.rows.count * channels]),
                             visibility: outline.isCausal ? .causal(positions: positions) : .bidirectional,
-                            suppressed: suppressed, threads: 1,
+                            suppressed: suppressed, positions: positions, threads: 1,
                             into: UnsafeMutableBufferPointer(
                                 rebasing: weights[start..<start + part.rows.count * keys]))
                     }

@@ -1,0 +1,136 @@
+"""Nats per token of a text against a model in NumPy and float64, with the masks that the program says it used."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from reference_model import Model
+from support import MODELS, answer, answer_json, attntrace
+
+TEXT = " And the earth was without form, and void; and darkness was upon the face of the deep."
+PROMPT = "In the beginning God created the heaven and the earth."
+COMMAND = ["score", "--prompt", PROMPT, "--text", TEXT]
+
+
+def ids_of(model):
+    """Prompt and text as token ids."""
+    asked = lambda text, *options: [
+        int(each) for each in answer("tokenize", "--model", model, *options, text).replace(",", " ").split()]
+    return asked(PROMPT), asked(TEXT, "--no-special-tokens")
+
+
+def nats(logits, ids):
+    top = logits.max(-1)
+    return top + np.log(np.exp(logits - top[:, None]).sum(-1)) - logits[np.arange(len(ids)), ids]
+
+
+def top(scores, count):
+    """The `count` largest of scores [..., key] as a mask."""
+    return np.argsort(np.argsort(-scores, axis=-1, kind="stable"), axis=-1) < count
+
+
+def variant(report, name, keys):
+    [found] = [entry for entry in report["variants"] if (entry["suppressed"], entry["keys"]) == (name, keys)]
+    return found
+
+
+@pytest.mark.parametrize("scale", [0, 1.5])
+def test_the_bound_is_that_of_the_masked_inputs(scale):
+    prompt, text = ids_of("tiny-mdm")
+    report = answer_json(
+        *COMMAND, "--mc-num", 8, "--batch-size", 4, "--suppress-sinks", "0,5", "--cfg-scale", scale, "--json")
+    model, mask = Model(MODELS / "tiny-mdm"), 2
+    assert (report["prompt_length"], report["tokens"], len(report["masked"])) == (len(prompt), len(text), 8)
+    ids, whole, is_sure = np.array(prompt + text), {"none": [], "sinks": []}, []
+    for masked in report["masked"]:
+        assert masked == sorted(set(masked)) and len(prompt) <= masked[0] and masked[-1] < len(ids)
+        inputs = [np.array(ids)]
+        inputs[0][masked] = mask
+        if scale:
+            inputs.append(inputs[0].copy())
+            inputs[1][: len(prompt)] = mask
+        plain = [model.forward(each) for each in inputs]
+        cut = [
+            np.broadcast_to(top(found["attention"].sum(2), 5)[:, :, None], found["attention"].shape)
+            for found in plain]
+        ranked = np.sort(np.stack([found["attention"].sum(2) for found in plain]), axis=-1)
+        # Single precision may swap the fifth and the sixth where they are all but equal.
+        is_sure.append((ranked[..., -5] - ranked[..., -6]).min() > 2e-5)
+        changed = [model.forward(each, hidden) for each, hidden in zip(inputs, cut)]
+        for name, found in [("none", plain), ("sinks", changed)]:
+            logits = found[0]["logits"]
+            if scale:
+                logits = found[1]["logits"] + (scale + 1) * (logits - found[1]["logits"])
+            whole[name].append(nats(logits[masked], ids[masked]).sum() * len(text) / len(masked))
+    for name, keys in [("none", 0), ("sinks", 5)]:
+        found = variant(report, name, keys)
+        sure = np.array(is_sure) | (name == "none")
+        assert sure.sum() >= 4
+        np.testing.assert_allclose(np.array(found["parts"])[sure], np.array(whole[name])[sure], rtol=2e-4)
+        batches = np.array(found["parts"]).reshape(2, 4).mean(1) / len(text)
+        assert found["nats_per_token"] == pytest.approx(batches.mean(), rel=1e-6)
+        assert found["standard_error"] == pytest.approx(batches.std(ddof=1) / np.sqrt(2), rel=1e-6)
+        paired = batches - np.array(variant(report, "none", 0)["parts"]).reshape(2, 4).mean(1) / len(text)
+        assert found["difference"] == pytest.approx(paired.mean(), rel=1e-6, abs=1e-9)
+
+
+def test_masks_are_stratified():
+    """As published: over a batch the number masked is k, k + n / b, ... rounded to even and wrapped into 1 ... n."""
+    report = answer_json(
+        *COMMAND, "--mc-num", 64, "--batch-size", 8, "--suppress-sinks", 0, "--json")
+    n, counts = report["tokens"], np.array([len(masked) for masked in report["masked"]]).reshape(8, 8)
+    for row in counts:
+        expected = (np.round(np.linspace(row[0], row[0] + 7 * n / 8, 8)).astype(int) - 1) % n + 1
+        assert (row == expected).all()
+    assert len(set(counts[:, 0])) > 4 and len({tuple(masked) for masked in report["masked"]}) > 60
+    # Every token is masked about half the time.
+    shares = np.bincount(np.concatenate(report["masked"]), minlength=report["prompt_length"] + n) / 64
+    assert (shares[: report["prompt_length"]] == 0).all() and 0.3 < shares[report["prompt_length"] :].min()
+
+
+def test_an_autoregressive_likelihood_is_exact():
+    prompt, text = ids_of("tiny-ar")
+    text = text[:12]
+    report = answer_json(
+        "score", "--model", "tiny-ar", "--prompt", PROMPT, "--text-ids", ",".join(map(str, text)), "--suppress-sinks",
+        "0,3", "--json")
+    assert report["is_exact"] and report["masked"] == []
+    model, ids = Model(MODELS / "tiny-ar"), np.array(prompt + text)
+    first, fed = len(prompt), len(prompt) + len(text) - 1
+    for keys in [0, 3]:
+        hidden = np.zeros((model.layers, model.heads, fed, fed), bool)
+        for row in range(first, fed) if keys else []:
+            # Row by row: the keys that the row before attended to most, as it was with its own suppressed.
+            before = model.forward(ids[:row], hidden[:, :, :row, :row])["attention"][:, :, -1]
+            hidden[:, :, row, :row] = top(before, keys) & (before > 0)
+        logits = model.forward(ids[:fed], hidden)["logits"][first - 1 :]
+        expected = nats(logits, ids[first:])
+        found = variant(report, "sinks" if keys else "none", keys)
+        np.testing.assert_allclose(found["parts"], expected, rtol=1e-3, atol=1e-4)
+        assert found["nats_per_token"] == pytest.approx(expected.mean(), rel=1e-4)
+        assert found["standard_error"] is None
+    assert variant(report, "sinks", 3)["difference"] > 0 and variant(report, "random", 3)["keys"] == 3
+
+
+def test_tables_and_seeds():
+    options = ["--mc-num", 8, "--batch-size", 4, "--suppress-sinks", "0,2"]
+    rows = list(csv.DictReader(io.StringIO(answer(*COMMAND, *options, "--format", "csv"))))
+    assert [(row["suppressed"], row["keys"]) for row in rows] == [("none", "0"), ("sinks", "2"), ("random", "2")]
+    assert rows == list(csv.DictReader(io.StringIO(answer(*COMMAND, *options, "--format", "csv", "--threads", 1))))
+    other = list(csv.DictReader(io.StringIO(answer(*COMMAND, *options, "--format", "csv", "--seed", 1))))
+    assert all(a["nats_per_token"] != b["nats_per_token"] for a, b in zip(rows, other))
+    assert "upper bound" in answer(*COMMAND, *options)
+    assert "exact" in answer("score", "--model", "tiny-ar", "--text", TEXT, "--no-random")
+
+
+@pytest.mark.parametrize("options, said", [
+    ([], "give the text once"), (["--text", ""], "no token"), (["--text", "a", "--text-ids", "1"], "give the text once"),
+    (["--text", "a", "--mc-num", 10], "multiple of batch_size"), (["--text", "a", "--mc-num", 0], "mc_num must be"),
+    (["--text", "a", "--model", "tiny-ar", "--cfg-scale", 1], "cfg_scale is an option of diffusion"),
+    (["--text-ids", "1,99999"], "outside the vocabulary"), (["--text", "word " * 400], "longer than the model takes"),
+])
+def test_what_cannot_be_scored(options, said):
+    done = attntrace("score", *options)
+    assert done.returncode == 2 and said in done.stderr and done.stdout == "", done.stderr
