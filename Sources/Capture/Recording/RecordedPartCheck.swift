@@ -25,8 +25,11 @@ struct RecordedPartCheck {
                     "\(attention.weights.count) weights and \(attention.logSumExp.count) log-sums for \(rows) rows")
             }
         }
-        let offset = step.predictionOffset
-        guard step.candidates.allSatisfy({ $0 < plan.promptLength || step.queries.contains($0 - offset) }) else {
+        guard
+            step.candidates.allSatisfy({
+                $0 < plan.promptLength || step.queries.contains(step.scoringRow(of: $0))
+            })
+        else {
             throw fail("a candidate's row was not fed in")
         }
         let kvHeadCount = attention.keys?.headCount ?? attention.allKeys?.headCount ?? attention.values?.headCount

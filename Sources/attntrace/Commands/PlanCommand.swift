@@ -44,7 +44,8 @@ struct PlanCommand: ParsableCommand {
         let configuration = try ModelConfiguration(directory: directory)
         let tokenizer = try Capture.loadTokenizer(of: directory)
         let promptIDs = try prompt.tokenIDs(with: tokenizer, directory: directory)
-        let sampler = try options.sampler.sampler(for: configuration, promptLength: promptIDs.count)
+        let sampler = try options.sampler.sampler(
+            for: configuration, in: directory, promptLength: promptIDs.count)
         let recording = try options.recording(for: configuration)
         let chosen = try choose(recording) { signals in
             var recording = recording
