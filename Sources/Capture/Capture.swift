@@ -15,15 +15,17 @@ public final class Capture {
     public let directory: String
     /// The model's shape and special tokens.
     public let configuration: ModelConfiguration
-    /// The model's tokenizer; nil where the directory has no tokenizer.json.
-    public let tokenizer: Tokenizer?
+    /// What turns prompts into what the model reads.
+    public let renderer: PromptRenderer
+    /// The model's tokenizer; nil where the directory has none.
+    public var tokenizer: Tokenizer? { renderer.tokenizer }
     /// The model.
     public let transformer: Transformer
 
     private let checkpoint: Checkpoint
     private lazy var weightsSHA256 = checkpoint.weightsSHA256()
 
-    /// Loads a model: `config.json`, the safetensors, and `tokenizer.json` if there is one.
+    /// Loads a model: `config.json`, the safetensors, and the tokenizer's files if there are any.
     ///
     /// - Parameters:
     ///   - directory: where they are.
@@ -32,30 +34,21 @@ public final class Capture {
     public init(model directory: String, threads: Int? = nil) throws {
         self.directory = directory
         configuration = try ModelConfiguration(directory: directory)
-        tokenizer = try Self.loadTokenizer(of: directory)
+        renderer = try PromptRenderer(model: directory, configuration: configuration)
         checkpoint = try Checkpoint(directory: directory)
         transformer = try Transformer(
             configuration: configuration, checkpoint: checkpoint,
             threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
     }
 
-    /// The tokenizer of a model's directory; nil where it has none. Errors: `TokenizerError`.
-    public static func loadTokenizer(of directory: String) throws -> Tokenizer? {
-        let path = tokenizerPath(of: directory)
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        return try Tokenizer(contentsOf: path)
-    }
+    /// A prompt as the model reads it. Errors: those of ``PromptRenderer/render(_:)``.
+    public func render(_ prompt: Prompt) throws -> RenderedPrompt { try renderer.render(prompt) }
 
-    /// The token ids of a prompt. Errors: ``CaptureError/noTokenizer(directory:)``, `TokenizerError`.
-    public func tokenIDs(of prompt: Prompt) throws -> [Int32] {
-        try prompt.tokenIDs(with: tokenizer, directory: directory)
-    }
-
-    /// Checks and sizes a run without running it. Errors: those of ``tokenIDs(of:)`` and ``CapturePlan``.
+    /// Checks and sizes a run without running it. Errors: those of ``render(_:)`` and ``CapturePlan``.
     public func plan(
         prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions()
     ) throws -> CapturePlan {
-        try plan(promptIDs: tokenIDs(of: prompt), sampler: sampler, recording: recording)
+        try plan(prompt: render(prompt), sampler: sampler, recording: recording)
     }
 
     /// Which encoding of the full attention `auto` takes for a run; `recording` says what is recorded beside, and `limit`
@@ -66,13 +59,13 @@ public final class Capture {
     public func choose(
         prompt: Prompt, sampler: Sampler, recording: RecordingOptions, limit: Int = RecordingChoice.sizeLimit
     ) throws -> RecordingChoice {
-        let promptIDs = try tokenIDs(of: prompt)
+        let prompt = try render(prompt)
         return try RecordingChoice(limit: limit, signals: recording.signals) { signals in
             var recording = recording
             recording.signals = signals
-            return try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
+            return try plan(prompt: prompt, sampler: sampler, recording: recording)
         } probe: { plan in
-            try self.rebuildError(of: promptIDs, plan.trace)
+            try self.rebuildError(of: prompt.ids, plan.trace)
         }
     }
 
@@ -107,21 +100,25 @@ public final class Capture {
         overwrite: Bool = false, resumes: Bool = false, commandLine: String = "",
         progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
-        let promptIDs = try tokenIDs(of: prompt)
-        let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
+        let prompt = try render(prompt)
+        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording)
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
         let provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
         let (writer, point) = try writer(
             to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
             resumes: resumes)
         do {
+            if !prompt.regions.isEmpty {
+                try writer.write(
+                    prompt.regions, of: prompt.regionOfPosition(generating: plan.trace.generatedLength))
+            }
             let recorder = Recorder(
                 writer: writer, pool: transformer.pool, kernels: transformer.kernels, resuming: point
             ) { [tokenizer] id in
                 tokenizer?.tokenText(id) ?? ""
             }
             let generation = try generate(
-                from: promptIDs, sampler: plan.sampler, observer: recorder, resuming: point, progress: progress)
+                from: prompt.ids, sampler: plan.sampler, observer: recorder, resuming: point, progress: progress)
             try writer.finish()
             return generation
         } catch {
@@ -150,14 +147,14 @@ public final class Capture {
     public func generate(
         prompt: Prompt, sampler: Sampler, progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
-        let promptIDs = try tokenIDs(of: prompt)
-        let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: RecordingOptions())
-        return try generate(from: promptIDs, sampler: plan.sampler, observer: nil, resuming: nil, progress: progress)
+        let prompt = try render(prompt)
+        let plan = try plan(prompt: prompt, sampler: sampler, recording: RecordingOptions())
+        return try generate(from: prompt.ids, sampler: plan.sampler, observer: nil, resuming: nil, progress: progress)
     }
 
-    private func plan(promptIDs: [Int32], sampler: Sampler, recording: RecordingOptions) throws -> CapturePlan {
+    private func plan(prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions) throws -> CapturePlan {
         try CapturePlan(
-            configuration: configuration, promptIDs: promptIDs, sampler: sampler, recording: recording,
+            configuration: configuration, prompt: prompt, sampler: sampler, recording: recording,
             textWidth: tokenizer?.longestTokenText ?? 1)
     }
 
@@ -176,23 +173,18 @@ public final class Capture {
             from: promptIDs, with: transformer, maskID: maskID, observer: observer, resuming: point)
     }
 
-    private func provenance(prompt: Prompt, sampler: Sampler, commandLine: String) throws -> Provenance {
-        let tokenizerPath = Self.tokenizerPath(of: directory)
+    private func provenance(prompt: RenderedPrompt, sampler: Sampler, commandLine: String) throws -> Provenance {
         return Provenance(
             modelName: URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent,
             architecture: configuration.architectureName, modelConfiguration: configuration.source,
             weightsSHA256: weightsSHA256,
-            tokenizerSHA256: tokenizer == nil ? "" : try FileDigest.sha256(ofFile: tokenizerPath),
+            tokenizerSHA256: try FileDigest.sha256(ofFiles: tokenizer?.files ?? []),
             headCount: configuration.headCount, kvHeadCount: configuration.kvHeadCount,
             layerCount: configuration.layerCount, predictionOffset: configuration.predictionOffset,
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
             samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: "float32",
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
-            createdAt: Date().formatted(.iso8601), prompt: prompt.text)
-    }
-
-    private static func tokenizerPath(of directory: String) -> String {
-        URL(fileURLWithPath: directory).appendingPathComponent("tokenizer.json").path
+            createdAt: Date().formatted(.iso8601), prompt: prompt.text, chatTemplate: prompt.chatTemplate)
     }
 }

@@ -14,14 +14,17 @@ public struct CapturePlan: Sendable, Equatable {
     /// Checks a run of a model.
     ///
     /// - Parameters:
-    ///   - promptIDs: the prompt's tokens.
+    ///   - prompt: the prompt as the model reads it; where it has regions, they are recorded.
     ///   - textWidth: bytes of the longest token's text.
     /// - Throws: ``CaptureError`` and ``SamplingError``, each naming what to change.
     public init(
-        configuration: ModelConfiguration, promptIDs: [Int32], sampler: Sampler, recording: RecordingOptions,
+        configuration: ModelConfiguration, prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions,
         textWidth: Int = 32
     ) throws {
         try sampler.validate()
+        let promptIDs = prompt.ids
+        var signals = recording.signals
+        if !prompt.regions.isEmpty { signals.insert(.regions) }
         let isCausal = configuration.visibility == .causal
         guard (sampler.causality == .causal) == isCausal else {
             throw CaptureError.wrongSampler(sampler: sampler.name, needs: sampler.causality)
@@ -61,7 +64,7 @@ public struct CapturePlan: Sendable, Equatable {
             kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), queries: queries, mapSteps: mapSteps,
             headWidth: configuration.headWidth, layerCount: configuration.layerCount,
             rankCount: recording.signals.contains(.top) ? min(5, configuration.vocabularySize) : 0,
-            signals: recording.signals, isGuided: sampler.isGuided,
+            regionCount: prompt.regions.count, signals: signals, isGuided: sampler.isGuided,
             textWidth: max(1, textWidth))
         self.sampler = try sampler.completed(with: configuration)
         self.maskedPromptCount = maskedPromptCount

@@ -43,9 +43,8 @@ struct CaptureCommand: ParsableCommand {
         try TraceWriter.checkName(output, overwrite: options.force, resumes: resume)
         let threads = try options.machine.threadCount()
         let capture = try Capture(model: try EmbeddedModels.directory(for: options.model), threads: threads)
-        let promptIDs = try capture.tokenIDs(of: prompt)
         let sampler = try options.sampler.sampler(
-            for: capture.configuration, in: capture.directory, promptLength: promptIDs.count)
+            for: capture.configuration, in: capture.directory, promptLength: capture.render(prompt).ids.count)
         var recording = try options.recording(for: capture.configuration)
         let recorded = try choose(capture, prompt, sampler, recording)
         recording.signals.formUnion(recorded.encoding.signals)

@@ -50,7 +50,9 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("attention", plan.causality.rawValue + (plan.isGuided ? ", with a second pass (guidance)" : "")),
             ("shape", Self.shapeLine(trace)),
             ("prompt", "\(plan.promptLength) tokens" + (origin.prompt.isEmpty ? "" : ": \"\(quoted(origin.prompt))\"")),
+            ("chat", origin.chatTemplate.isEmpty ? "no template" : quoted(origin.chatTemplate)),
             ("generated", "\(plan.generatedLength) positions"),
+            ("regions", try regionsLine(trace)),
             ("model", quoted("\(origin.modelName) (\(origin.architecture))")),
             ("weights", quoted("sha256 \(origin.weightsSHA256)")),
             ("tokenizer", origin.tokenizerSHA256.isEmpty ? "none" : quoted("sha256 \(origin.tokenizerSHA256)")),
@@ -61,6 +63,26 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("history", history),
             ("command", origin.commandLine.isEmpty ? "none" : quoted(origin.commandLine)),
         ]
+    }
+
+    /// The regions of a trace with the positions that each has; none where it records none.
+    private func regions(_ trace: Trace) throws -> [(region: Region, positions: Int)] {
+        let (regions, places) = try trace.regions()
+        var counts: [Int32: Int] = [:]
+        for region in places { counts[region, default: 0] += 1 }
+        return regions.enumerated().map { ($1, counts[Int32(clamping: $0), default: 0]) }
+    }
+
+    /// `template 12, system 8, d1 (document, gold) 40, answer 64`.
+    private func regionsLine(_ trace: Trace) throws -> String {
+        let all = try regions(trace)
+        guard !all.isEmpty else { return "none" }
+        return all.map { region, positions in
+            let kind = region.name == region.kind ? [] : [region.kind]
+            let words = kind + (region.isGold ? ["gold"] : [])
+            let note = words.isEmpty ? "" : " (\(words.joined(separator: ", ")))"
+            return quoted(region.name + note) + " \(positions)"
+        }.joined(separator: ", ")
     }
 
     /// Text of the file on one line, with what could move the cursor escaped.
@@ -119,6 +141,17 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("threads", .integer(origin.threads)), ("producer", .text(origin.producer)),
             ("created_at", .text(origin.createdAt)), ("command_line", .text(origin.commandLine)),
             ("history", try trace.history().map(JSONValue.text) ?? .null),
+            ("chat_template", .text(origin.chatTemplate)),
+            (
+                "regions",
+                .array(
+                    try regions(trace).map { region, positions in
+                        .object([
+                            ("name", .text(region.name)), ("kind", .text(region.kind)),
+                            ("is_gold", .flag(region.isGold)), ("positions", .integer(positions)),
+                        ])
+                    })
+            ),
             (
                 "datasets",
                 .array(

@@ -42,17 +42,17 @@ struct PlanCommand: ParsableCommand {
         let threads = try options.machine.threadCount()
         let directory = try EmbeddedModels.directory(for: options.model)
         let configuration = try ModelConfiguration(directory: directory)
-        let tokenizer = try Capture.loadTokenizer(of: directory)
-        let promptIDs = try prompt.tokenIDs(with: tokenizer, directory: directory)
+        let renderer = try PromptRenderer(model: directory, configuration: configuration)
+        let rendered = try renderer.render(prompt)
         let sampler = try options.sampler.sampler(
-            for: configuration, in: directory, promptLength: promptIDs.count)
+            for: configuration, in: directory, promptLength: rendered.ids.count)
         let recording = try options.recording(for: configuration)
         let chosen = try choose(recording) { signals in
             var recording = recording
             recording.signals = signals
             return try CapturePlan(
-                configuration: configuration, promptIDs: promptIDs, sampler: sampler, recording: recording,
-                textWidth: tokenizer?.longestTokenText ?? 1)
+                configuration: configuration, prompt: rendered, sampler: sampler, recording: recording,
+                textWidth: renderer.tokenizer?.longestTokenText ?? 1)
         }
         let memory = chosen.plan.memory(threads: threads, writerBudget: recording.memoryBudget)
         try Terminal.output((json ? description(chosen, memory).text() : text(chosen, memory)) + "\n")
