@@ -212,15 +212,14 @@ public final class Capture {
                 suppression, configuration: configuration, promptLength: promptIDs.count, seed: sampler.seed,
                 next: observer, resuming: point)
         }
-        if let progress { observer = ProgressReporter(steps: sampler.stepCount, next: observer, report: progress) }
-        switch sampler {
-        case .llada(let sampler):
-            guard let maskID = configuration.maskTokenID else { throw CaptureError.noMaskToken }
-            return try sampler.generate(
-                from: promptIDs, with: transformer, maskID: Int32(maskID), observer: observer, resuming: point)
-        case .autoregressive(let sampler):
-            return try sampler.generate(from: promptIDs, with: transformer, observer: observer, resuming: point)
+        let maskID = configuration.maskTokenID.map(Int32.init)
+        if let progress {
+            let masked = maskID.map { mask in promptIDs.count { $0 == mask } } ?? 0
+            observer = ProgressReporter(
+                steps: sampler.stepCount(maskedPromptCount: masked), next: observer, report: progress)
         }
+        return try sampler.method.generate(
+            from: promptIDs, with: transformer, maskID: maskID, observer: observer, resuming: point)
     }
 
     private func provenance(

@@ -4,8 +4,10 @@ import TraceFormat
 public enum CaptureError: Error, Equatable, Sendable {
     /// The sampler is for another kind of model.
     case wrongSampler(sampler: String, needs: Causality)
+    /// The sampler takes a position's score from another row than the one that the model scores it with.
+    case wrongOffset(sampler: String, offset: Int)
     /// The model has no mask token, which a diffusion sampler needs.
-    case noMaskToken
+    case noMaskToken(sampler: String)
     /// A text was given, but the model's directory has no tokenizer.
     case noTokenizer(directory: String)
     /// A conversation has no message, or one of an unknown role.
@@ -55,7 +57,13 @@ extension CaptureError: CustomStringConvertible {
         switch self {
         case .wrongSampler(let sampler, let needs):
             "the sampler \(sampler) is for \(needs.rawValue) models, which this one is not"
-        case .noMaskToken: "the model's config.json names no mask token, which the sampler llada needs"
+        case .wrongOffset(let sampler, let offset):
+            """
+            the sampler \(sampler) is for models that score a position by \(offset == 0 ? "its own row" : "the row before it"), \
+            which this one does not
+            """
+        case .noMaskToken(let sampler):
+            "the model's config.json names no mask token, which the sampler \(sampler) needs"
         case .noTokenizer(let directory):
             "\(directory) has no tokenizer.json, nor vocab.json and merges.txt, to read the prompt with; give token ids instead"
         case .badConversation(let reason): "the conversation \(reason)"

@@ -29,7 +29,12 @@ public struct CapturePlan: Sendable, Equatable {
         guard (sampler.causality == .causal) == isCausal else {
             throw CaptureError.wrongSampler(sampler: sampler.name, needs: sampler.causality)
         }
-        if sampler.causality == .bidirectional, configuration.maskTokenID == nil { throw CaptureError.noMaskToken }
+        guard sampler.predictionOffset == configuration.predictionOffset else {
+            throw CaptureError.wrongOffset(sampler: sampler.name, offset: sampler.predictionOffset)
+        }
+        if sampler.causality == .bidirectional, configuration.maskTokenID == nil {
+            throw CaptureError.noMaskToken(sampler: sampler.name)
+        }
         if isCausal, promptIDs.isEmpty { throw SamplingError.emptyPrompt }
         for (index, id) in promptIDs.enumerated() where id < 0 || Int(id) >= configuration.vocabularySize {
             throw CaptureError.unknownToken(id: id, index: index, vocabularySize: configuration.vocabularySize)
@@ -46,21 +51,23 @@ public struct CapturePlan: Sendable, Equatable {
         let queries = try recording.queries.map { queries throws(CaptureError) in
             try Self.select(queries, from: isCausal ? positions - 1 : positions, what: "query position")
         }
+        let maskedPromptCount = configuration.maskTokenID.map { mask in promptIDs.count { Int($0) == mask } } ?? 0
+        let stepCount = sampler.stepCount(maskedPromptCount: maskedPromptCount)
         let mapSteps = try recording.mapSteps.map { steps throws(CaptureError) in
-            try Self.select(steps, from: sampler.stepCount, what: "map step")
+            try Self.select(steps, from: stepCount, what: "map step")
         }
         let heads = try Self.select(recording.heads, from: configuration.headCount, what: "head")
         trace = TracePlan(
             causality: sampler.causality, promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
-            stepCount: sampler.stepCount,
+            stepCount: stepCount,
             layers: try Self.select(recording.layers, from: configuration.layerCount, what: "layer"), heads: heads,
             kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), queries: queries, mapSteps: mapSteps,
             headWidth: configuration.headWidth, layerCount: configuration.layerCount,
             rankCount: recording.signals.contains(.top) ? min(5, configuration.vocabularySize) : 0,
             regionCount: prompt.regions.count, signals: signals, isGuided: sampler.isGuided,
             textWidth: max(1, textWidth))
-        self.sampler = sampler.completed(with: configuration)
-        maskedPromptCount = configuration.maskTokenID.map { mask in promptIDs.count { Int($0) == mask } } ?? 0
+        self.sampler = try sampler.completed(with: configuration)
+        self.maskedPromptCount = maskedPromptCount
         self.configuration = configuration
     }
 
@@ -113,14 +120,5 @@ public struct CapturePlan: Sendable, Equatable {
         return suppressing
             + Recorder.memoryBytes(
                 for: trace, threads: threads, candidates: sampler.largestCandidateCount, width: configuration.width)
-    }
-}
-
-extension Sampler {
-    /// The sampler with what it leaves to the model filled in: the tokens that end a run.
-    func completed(with configuration: ModelConfiguration) -> Sampler {
-        guard case .autoregressive(var sampler) = self, sampler.eosTokenIDs == nil else { return self }
-        sampler.eosTokenIDs = configuration.eosTokenIDs.map(Int32.init)
-        return .autoregressive(sampler)
     }
 }

@@ -33,11 +33,11 @@ final class AnswerRecorder {
         let attention = layer.attention
         let (keys, width) = (attention.keyCount, plan.keyCount)
         let (heads, candidates, rowBlock) = (plan.heads, candidates, rowBlock)
-        let offset = step.input.predictionOffset
+        let input = step.input
         let out = rows.reserve(candidates.count * rowBlock)
         pool.forEach(heads.count) { index, _ in
             for (place, position) in candidates.enumerated() {
-                let row = position - offset - attention.firstQuery
+                let row = input.scoringRow(of: position) - attention.firstQuery
                 let start = (heads[index] * attention.queryCount + row) * keys
                 let target = place * rowBlock + (layer.index * heads.count + index) * width
                 encodeRow(
@@ -60,7 +60,7 @@ final class AnswerRecorder {
                 shape: [1, plan.layers.count, plan.heads.count, plan.keyCount],
                 values: UnsafeBufferPointer(rebasing: all[place * rowBlock..<(place + 1) * rowBlock]))
             try writer.write(
-                .answerSourceQuery, at: generated, value: Int32(transfer.position - step.input.predictionOffset))
+                .answerSourceQuery, at: generated, value: Int32(step.input.scoringRow(of: transfer.position)))
             try writer.write(.answerSourceStep, at: generated, value: Int32(result.index))
         }
     }

@@ -14,13 +14,14 @@ struct CaptureSession {
         capture = try Capture(
             model: try EmbeddedModels.directory(for: options.model), threads: try options.machine.threadCount())
         suppression = try options.suppression.suppression(for: capture.configuration)
-        _ = try options.sampler.sampler(for: capture.configuration, promptLength: 1)
+        _ = try options.sampler.sampler(for: capture.configuration, in: capture.directory, promptLength: 1)
         _ = try options.recording(for: capture.configuration)
     }
 
     /// The sampler for a prompt, whose length may decide how much is generated.
     func sampler(for prompt: Prompt) throws -> Sampler {
-        try options.sampler.sampler(for: capture.configuration, promptLength: capture.render(prompt).ids.count)
+        try options.sampler.sampler(
+            for: capture.configuration, in: capture.directory, promptLength: capture.render(prompt).ids.count)
     }
 
     /// How a prompt's full attention is recorded: as asked for; as an earlier run began; else as fits best.

@@ -4,13 +4,14 @@ import TraceFormat
 /// Sizes runs without loading their model: from config.json and the tokenizer's files.
 struct RunPlanner {
     private let options: RunOptions
+    private let directory: String
     private let configuration: ModelConfiguration
     private let renderer: PromptRenderer
 
     /// Reads what is known of the model. Errors: ``UsageError``; those of `Capture`.
     init(_ options: RunOptions) throws {
         self.options = options
-        let directory = try EmbeddedModels.directory(for: options.model)
+        directory = try EmbeddedModels.directory(for: options.model)
         configuration = try ModelConfiguration(directory: directory)
         renderer = try PromptRenderer(model: directory, configuration: configuration)
     }
@@ -18,7 +19,8 @@ struct RunPlanner {
     /// A run of a prompt. Errors: those of `CapturePlan`.
     func plan(_ prompt: Prompt) throws -> PlannedRun {
         let rendered = try renderer.render(prompt)
-        let sampler = try options.sampler.sampler(for: configuration, promptLength: rendered.ids.count)
+        let sampler = try options.sampler.sampler(
+            for: configuration, in: directory, promptLength: rendered.ids.count)
         let recording = try options.recording(for: configuration)
         func plan(_ signals: Set<Signal>) throws -> CapturePlan {
             var recording = recording

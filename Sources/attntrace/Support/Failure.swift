@@ -72,7 +72,7 @@ enum Failure {
 
     private static func samplingCode(_ error: SamplingError) -> Int32 {
         switch error {
-        case .badOption, .unevenBlocks, .unevenSteps, .emptyPrompt: usage
+        case .badOption, .unevenBlocks, .unevenSteps, .noMaskToken, .emptyPrompt: usage
         case .notFinite, .wrongShape: badData
         }
     }
