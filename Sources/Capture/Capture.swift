@@ -114,6 +114,9 @@ public final class Capture {
     ) throws -> Generation {
         let promptIDs = try tokenIDs(of: prompt)
         let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
+        var recording = recording
+        recording.memoryBudget = try plan.writerBudget(
+            recording, threads: transformer.pool.threadCount, numericType: transformer.numericType)
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
         let provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
         let (writer, point) = try writer(

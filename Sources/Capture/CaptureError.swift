@@ -20,6 +20,8 @@ public enum CaptureError: Error, Equatable, Sendable {
     case mapStepsOfCausalRun
     /// A signal that only diffusion has was asked of a causal run.
     case diffusionOnly(signal: Signal)
+    /// The run needs more memory than it may take.
+    case memoryTooSmall(needed: Int, limit: Int)
     /// The disk seems too small for the trace.
     case diskTooSmall(path: String, needed: Int, free: Int)
 }
@@ -58,6 +60,11 @@ extension CaptureError: CustomStringConvertible {
             "steps of maps can be chosen of a diffusion run only: a causal one keeps each row once; choose queries instead"
         case .diffusionOnly(let signal):
             "the signal \(signal.rawValue) compares steps of a diffusion run; in a causal one keys and values never change"
+        case .memoryTooSmall(let needed, let limit):
+            """
+            the run needs \(megabytes(needed)) of memory, weights included, and may take \(limit / 1_000_000) MB: allow it \
+            more, or shorten it, or record less
+            """
         case .diskTooSmall(let path, let needed, let free):
             """
             \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \

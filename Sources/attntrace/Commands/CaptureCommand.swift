@@ -42,7 +42,9 @@ struct CaptureCommand: ParsableCommand {
         guard !output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
         try TraceWriter.checkName(output, overwrite: options.force, resumes: resume)
         let threads = try options.machine.threadCount()
-        let capture = try Capture(model: try EmbeddedModels.directory(for: options.model), threads: threads)
+        let capture = try Capture(
+            model: try EmbeddedModels.directory(for: options.model), threads: threads,
+            affinity: options.machine.processors, numericType: options.machine.numericType)
         let promptIDs = try capture.tokenIDs(of: prompt)
         let sampler = try options.sampler.sampler(for: capture.configuration, promptLength: promptIDs.count)
         var recording = try options.recording(for: capture.configuration)

@@ -53,7 +53,11 @@ struct PlanCommand: ParsableCommand {
                 configuration: configuration, promptIDs: promptIDs, sampler: sampler, recording: recording,
                 textWidth: tokenizer?.longestTokenText ?? 1)
         }
-        let memory = chosen.plan.memory(threads: threads, writerBudget: recording.memoryBudget)
+        let numericType = options.machine.numericType
+        let memory = chosen.plan.memory(
+            threads: threads,
+            writerBudget: try chosen.plan.writerBudget(recording, threads: threads, numericType: numericType),
+            numericType: numericType)
         try Terminal.output((json ? description(chosen, memory).text() : text(chosen, memory)) + "\n")
         if !options.noSpaceCheck { try chosen.plan.checkSpace(at: options.output) }
     }

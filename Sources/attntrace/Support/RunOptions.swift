@@ -21,6 +21,7 @@ struct RunOptions: ParsableArguments {
     func recording(for configuration: ModelConfiguration) throws -> RecordingOptions {
         var recording = try record.recording(for: configuration)
         recording.checksFreeSpace = !noSpaceCheck
+        recording.memoryLimit = machine.memory?.bytes
         return recording
     }
 }
