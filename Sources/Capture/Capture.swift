@@ -110,6 +110,9 @@ public final class Capture {
     ) throws -> Generation {
         let prompt = try render(prompt)
         let plan = try plan(prompt: prompt, sampler: sampler, recording: recording, suppression: suppression)
+        var recording = recording
+        recording.memoryBudget = try plan.writerBudget(
+            recording, threads: transformer.pool.threadCount, numericType: transformer.numericType)
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
         let provenance = try provenance(
             prompt: prompt, sampler: plan.sampler, suppression: suppression, label: label, commandLine: commandLine)

@@ -43,6 +43,8 @@ public enum CaptureError: Error, Equatable, Sendable {
     case cannotResumeSuppression(path: String)
     /// A text to score has no token.
     case nothingToScore
+    /// The run needs more memory than it may take.
+    case memoryTooSmall(needed: Int, limit: Int)
     /// The disk seems too small for the trace.
     case diskTooSmall(path: String, needed: Int, free: Int)
 }
@@ -108,6 +110,11 @@ extension CaptureError: CustomStringConvertible {
             it of some layers or heads only; start again, or record all of them
             """
         case .nothingToScore: "the text to score has no token"
+        case .memoryTooSmall(let needed, let limit):
+            """
+            the run needs \(megabytes(needed)) of memory, weights included, and may take \(limit / 1_000_000) MB: allow it \
+            more, or shorten it, or record less
+            """
         case .diskTooSmall(let path, let needed, let free):
             """
             \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \

@@ -112,6 +112,22 @@ public struct CapturePlan: Sendable, Equatable {
             recording: memoryBytes(threads: threads), writing: writerBudget)
     }
 
+    /// The least that a run with bounded memory leaves the writer: some chunks of the largest kind.
+    static let leastWriterBudget = 16 << 20
+
+    /// Bytes that may wait to be compressed and written: what `recording` says, or less where its memory limit asks for it.
+    ///
+    /// - Throws: ``CaptureError/memoryTooSmall(needed:limit:)`` where the run does not fit into that limit.
+    public func writerBudget(
+        _ recording: RecordingOptions, threads: Int, numericType: NumericType? = nil
+    ) throws(CaptureError) -> Int {
+        guard let limit = recording.memoryLimit else { return recording.memoryBudget }
+        let least = min(recording.memoryBudget, Self.leastWriterBudget)
+        let needed = memory(threads: threads, writerBudget: least, numericType: numericType).total
+        guard needed <= limit else { throw .memoryTooSmall(needed: needed, limit: limit) }
+        return min(recording.memoryBudget, limit - needed + least)
+    }
+
     /// Bytes of memory that recording takes beside the model's and the writer's own budget, at most.
     public func memoryBytes(threads: Int) -> Int {
         let suppressing =

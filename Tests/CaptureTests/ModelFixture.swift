@@ -42,10 +42,12 @@ struct ModelFixture {
         self = try Self.embedded.contains(name) ? Self(embedded: name) : Self(tiny: name)
     }
 
-    func model(threads: Int = 2, kernels: KernelSet = .best) throws -> Transformer {
+    func model(
+        threads: Int = 2, numericType: NumericType? = nil, kernels: KernelSet? = nil
+    ) throws -> Transformer {
         try Transformer(
             configuration: ModelConfiguration(directory: directory), checkpoint: Checkpoint(directory: directory),
-            threads: threads, kernels: kernels)
+            threads: threads, numericType: numericType, kernels: kernels)
     }
 
     func floats(_ name: String) throws -> [Float] { try (expected[name] ?? missing(name)).floats() }

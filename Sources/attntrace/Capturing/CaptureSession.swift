@@ -11,8 +11,7 @@ struct CaptureSession {
     /// Loads the model. Errors: ``UsageError`` for options that the model does not have; those of `Capture`.
     init(_ options: RunOptions) throws {
         self.options = options
-        capture = try Capture(
-            model: try EmbeddedModels.directory(for: options.model), threads: try options.machine.threadCount())
+        capture = try Capture(model: try EmbeddedModels.directory(for: options.model), on: options.machine)
         suppression = try options.suppression.suppression(for: capture.configuration)
         _ = try options.sampler.sampler(for: capture.configuration, in: capture.directory, promptLength: 1)
         _ = try options.recording(for: capture.configuration)

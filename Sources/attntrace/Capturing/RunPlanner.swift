@@ -42,9 +42,12 @@ struct RunPlanner {
 
     /// What a run takes of memory.
     func memory(of plan: CapturePlan) throws -> MemoryPlan {
-        try plan.memory(
-            threads: options.machine.threadCount(),
-            writerBudget: options.recording(for: configuration).memoryBudget)
+        let (threads, numericType) = (try options.machine.threadCount(), options.machine.numericType)
+        let recording = try options.recording(for: configuration)
+        return plan.memory(
+            threads: threads,
+            writerBudget: try plan.writerBudget(recording, threads: threads, numericType: numericType),
+            numericType: numericType)
     }
 }
 

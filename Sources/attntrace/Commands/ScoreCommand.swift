@@ -52,8 +52,7 @@ struct ScoreCommand: ParsableCommand {
         let counts = suppressSinks.values.filter { $0 > 0 }
         try rules.check(sinks: !counts.isEmpty, random: false, any: !counts.isEmpty)
         let given = try givenText()
-        let capture = try Capture(
-            model: try EmbeddedModels.directory(for: model), threads: try machine.threadCount())
+        let capture = try Capture(model: try EmbeddedModels.directory(for: model), on: machine)
         let before = prompt.isGiven ? try prompt.givenPrompt() : .text("")
         let sinks = counts.map { rules.suppression(sinks: $0, of: capture.configuration) }
         let controls = noRandom ? [] : counts.map { rules.suppression(.random(count: $0)) }

@@ -29,6 +29,7 @@ struct RunOptions: ParsableArguments {
         var recording = try record.recording(for: configuration)
         recording.checksFreeSpace = !noSpaceCheck
         if suppression.isGiven { recording.signals.insert(.suppressed) }
+        recording.memoryLimit = machine.memory?.bytes
         return recording
     }
 }
