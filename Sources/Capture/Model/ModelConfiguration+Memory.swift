@@ -28,7 +28,7 @@ extension ModelConfiguration {
                 + 4 * width * (2 * layers + 1))
     }
 
-    /// Bytes that a forward pass works in: activations of `rows`, the attention of one layer over `keys`, stored keys and
+    /// Bytes that a forward pass works in: activations of `rows`, the attention of one head a thread over `keys`, stored keys and
     /// values, logits.
     public func passBytes(rows: Int, keys: Int, cachedLayers: Int, logitRows: Int, threads: Int) -> Int {
         let (rows, keys, heads) = (Double(rows), Double(keys), Double(headCount))
@@ -36,10 +36,10 @@ extension ModelConfiguration {
         let panels = (keys / Double(panelWidth)).rounded(.up) * Double(panelWidth)
         let activations = 2 * Double(width) + 2 * heads * channels + 2 * kvHeads * channels + Double(mlpWidth)
         let stored = Double(cachedLayers) * kvHeads * (panels + keys) * (channels / 16).rounded(.up) * 16
-        let scores = Double(threads) * panels * Double(CK_ATTENTION_ROWS)
+        let scores = Double(threads) * (panels * Double(CK_ATTENTION_ROWS) + rows * keys)
         return Int(
             clamping: 4
-                * (rows * activations + heads * rows * (keys + 1) + stored + keys * channels + scores
+                * (rows * activations + heads * rows + stored + keys * channels + scores
                     + Double(logitRows) * Double(vocabularySize)))
     }
 }
