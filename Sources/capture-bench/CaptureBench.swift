@@ -2,11 +2,11 @@ import Capture
 import Foundation
 import TraceFormat
 
-/// Times whole generations for Benchmarks/bench.py: without recording, with received sums, with maps.
+/// Times whole generations for Benchmarks/bench.py: without recording, with received sums, with every signal, with maps.
 ///
 ///     capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]
 ///
-/// Each round runs the three one after the other, so that whatever else the machine does hits all. Prints one line of
+/// Each round runs them one after the other, so that whatever else the machine does hits all. Prints one line of
 /// JSON: the seconds of each, and the bytes of the traces.
 @main
 struct CaptureBench {
@@ -30,6 +30,13 @@ struct CaptureBench {
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appendingPathComponent("trace.h5").path
 
+        // Every signal but the full attention, and the full attention with what `--record maps` keeps beside it.
+        let every: Set<Signal> = [.received, .rows, .distance, .norms, .residual, .top]
+        let kinds: [(String, Set<Signal>)] = [
+            ("received", [.received]),
+            ("signals", capture.configuration.visibility == .causal ? every : every.union([.cosine])),
+            ("maps", [.received, .rows, .maps]),
+        ]
         var seconds: [String: [Double]] = [:]
         var bytes: [String: Int] = [:]
         func time(_ name: String, _ body: () throws -> Void) rethrows {
@@ -43,9 +50,7 @@ struct CaptureBench {
             overwrite: true)
         for _ in 0..<numbers[2] {
             try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
-            for (name, signals) in [("received", [.received]), ("maps", [.received, .rows, .maps])]
-                as [(String, Set<Signal>)]
-            {
+            for (name, signals) in kinds {
                 try time(name) {
                     _ = try capture.run(
                         prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: signals), to: path,
