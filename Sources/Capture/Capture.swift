@@ -80,7 +80,7 @@ public final class Capture {
         if let maskID = configuration.maskTokenID, plan.causality == .bidirectional {
             ids += Array(repeating: Int32(maskID), count: plan.generatedLength)
         }
-        let tap = RebuildProbe(plan: plan, transformer: transformer)
+        let tap = RebuildProbe(plan: plan, keys: ids.count, transformer: transformer)
         _ = try transformer.forward(ids, logitsFor: .none, tap: tap)
         return tap.largest
     }

@@ -8,7 +8,7 @@ public struct LayerParts: OptionSet, Sendable {
         self.rawValue = rawValue
     }
 
-    /// The weights of every row, and their log-sum-exp: the transformer keeps them only where they are asked for.
+    /// The weights of every row, and their log-sum-exp, head by head: see ``HeadAttention``.
     public static let weights = LayerParts(rawValue: 1)
     /// Query vectors of the rows fed in.
     public static let queries = LayerParts(rawValue: 2)
@@ -24,7 +24,8 @@ public struct LayerParts: OptionSet, Sendable {
     public static let suppressed = LayerParts(rawValue: 64)
 }
 
-/// The attention of one layer in one forward pass, lent for the duration of a call: the parts that were asked for.
+/// One layer in one forward pass, lent for the duration of a call once its heads are done: the parts that were asked for, but
+/// the weights, which come head by head.
 public struct LayerAttention {
     /// The layer, from 0.
     public let layer: Int
@@ -36,10 +37,6 @@ public struct LayerAttention {
     public let firstQuery: Int
     /// Columns: keys 0 ..< keyCount.
     public let keyCount: Int
-    /// Probabilities, row-major [head][query][key]; exactly 0 where a key is not visible. Empty where not asked for.
-    public let weights: UnsafeBufferPointer<Float>
-    /// Log of the sum of exponentials of each row's scaled scores, [head][query]. Empty where not asked for.
-    public let logSumExp: UnsafeBufferPointer<Float>
     /// Query vectors after position encoding, a head and row fed in each.
     public let queries: HeadVectors?
     /// Key vectors after position encoding, a kv head and row fed in each.
@@ -56,7 +53,7 @@ public struct LayerAttention {
     /// Describes a layer's attention.
     public init(
         layer: Int, headCount: Int, queryCount: Int, firstQuery: Int, keyCount: Int,
-        weights: UnsafeBufferPointer<Float>, logSumExp: UnsafeBufferPointer<Float>, queries: HeadVectors? = nil,
+        queries: HeadVectors? = nil,
         keys: HeadVectors? = nil, values: HeadVectors? = nil, outputs: HeadVectors? = nil, allKeys: KeyPanels? = nil,
         suppressed: [UInt8] = []
     ) {
@@ -65,8 +62,6 @@ public struct LayerAttention {
         self.queryCount = queryCount
         self.firstQuery = firstQuery
         self.keyCount = keyCount
-        self.weights = weights
-        self.logSumExp = logSumExp
         self.queries = queries
         self.keys = keys
         self.values = values

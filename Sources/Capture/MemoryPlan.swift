@@ -2,7 +2,7 @@
 public struct MemoryPlan: Sendable, Equatable {
     /// The model's weights.
     public let weights: Int
-    /// What a forward pass works in: activations, the attention of one layer, keys and values, logits.
+    /// What a forward pass works in: activations, the attention of one head a thread, keys and values, logits.
     public let pass: Int
     /// What recording keeps.
     public let recording: Int

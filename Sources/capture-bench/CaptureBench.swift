@@ -2,13 +2,13 @@ import Capture
 import Foundation
 import TraceFormat
 
-/// Times whole generations for Benchmarks/bench.py: without recording, with received sums, with maps.
+/// Times whole generations for Benchmarks/bench.py: without recording, with received sums, with every signal, with maps.
 ///
 ///     capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]
 ///
-/// Each round runs the three one after the other, so that whatever else the machine does hits all. Prints one line of
+/// Each round runs them one after the other, so that whatever else the machine does hits all. Prints one line of
 /// JSON: the seconds of each, the bytes of the traces, the kernels, and the process's peak memory, mapped pages counted.
-/// CAPTURE_BENCH_KINDS=none,received names those to run.
+/// CAPTURE_BENCH_KINDS=none,received names those to run; all by default.
 @main
 struct CaptureBench {
     static func main() throws {
@@ -31,6 +31,13 @@ struct CaptureBench {
         defer { try? FileManager.default.removeItem(at: folder) }
         let path = folder.appendingPathComponent("trace.h5").path
 
+        // Every signal but the full attention, and the full attention with what `--record maps` keeps beside it.
+        let every: Set<Signal> = [.received, .rows, .distance, .norms, .residual, .top]
+        let kinds: [(String, Set<Signal>)] = [
+            ("received", [.received]),
+            ("signals", capture.configuration.visibility == .causal ? every : every.union([.cosine])),
+            ("maps", [.received, .rows, .maps]),
+        ]
         var seconds: [String: [Double]] = [:]
         var bytes: [String: Int] = [:]
         func time(_ name: String, _ body: () throws -> Void) rethrows {
@@ -39,18 +46,16 @@ struct CaptureBench {
             seconds[name, default: []].append((ContinuousClock.now - start) / .seconds(1))
         }
         let environment = ProcessInfo.processInfo.environment["CAPTURE_BENCH_KINDS"]
-        let kinds = Set((environment ?? "none,received,maps").split(separator: ",").map(String.init))
+        let wanted = Set((environment ?? "none,received,signals,maps").split(separator: ",").map(String.init))
         // The weights' digest is made once a process; it is not what is measured.
         _ = try capture.run(
             prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path,
             overwrite: true)
         for _ in 0..<numbers[2] {
-            if kinds.contains("none") {
+            if wanted.contains("none") {
                 try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
             }
-            for (name, signals) in [("received", [.received]), ("maps", [.received, .rows, .maps])]
-                as [(String, Set<Signal>)] where kinds.contains(name)
-            {
+            for (name, signals) in kinds where wanted.contains(name) {
                 try time(name) {
                     _ = try capture.run(
                         prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: signals), to: path,

@@ -14,9 +14,19 @@ import Foundation
 struct ForwardBench {
     /// Looks at one number of each layer, so that nothing can be left out.
     final class Glance: AttentionTap {
+        let lasts: UnsafeMutablePointer<Float>
+        let heads: Int
         var sum: Float = 0
+
+        init(heads: Int) {
+            self.heads = heads
+            lasts = .allocate(capacity: heads)
+        }
+
         func parts(ofLayer layer: Int) -> LayerParts { .weights }
-        func absorb(_ attention: LayerAttention) { sum += attention.weights[attention.weights.count - 1] }
+        // Several heads at a time, each with a place of its own.
+        func absorb(_ head: HeadAttention) { lasts[head.head] = head.weights[head.weights.count - 1] }
+        func absorb(_ attention: LayerAttention) { for head in 0..<heads { sum += lasts[head] } }
     }
 
     static func main() throws {
@@ -44,7 +54,7 @@ struct ForwardBench {
         let load = seconds(CLOCK_MONOTONIC) - begin
         let ids = (0..<length).map { Int32(($0 * 7919 + 13) % configuration.vocabularySize) }
         say("{\"kernel\": \"\(kernels.name)\", \"load_seconds\": \(load)}")
-        let glance = Glance()
+        let glance = Glance(heads: configuration.headCount)
         while let line = readLine() {
             let words = line.split(separator: " ")
             if words.count == 3, words[0] == "logits" {

@@ -1,5 +1,6 @@
 import Capture
 import Foundation
+import Synchronization
 
 /// A model's directory under Tests/Fixtures/model or models/, and the numbers that PyTorch computed from it.
 struct ModelFixture {
@@ -83,19 +84,41 @@ final class TemporaryFolder {
     func write(_ name: String, _ text: String) throws { try write(name, text.utf8) }
 }
 
+/// Puts the heads of a layer, which come on several threads, together again.
+final class HeadCollector: Sendable {
+    private let heads = Mutex<[Int: (weights: [Float], logSumExp: [Float])]>([:])
+
+    func absorb(_ head: HeadAttention) {
+        let kept = (Array(head.weights), Array(head.logSumExp))
+        heads.withLock { $0[head.head] = kept }
+    }
+
+    /// Weights and log-sums of the heads since the last call, [head][query][key] and [head][query].
+    func take() -> (weights: [Float], logSumExp: [Float]) {
+        heads.withLock { heads in
+            defer { heads = [:] }
+            let sorted = heads.sorted { $0.key < $1.key }.map(\.value)
+            return (sorted.flatMap(\.weights), sorted.flatMap(\.logSumExp))
+        }
+    }
+}
+
 /// Keeps what a pass hands over.
 final class KeepingTap: AttentionTap {
     var layers: [Int: (weights: [Float], logSumExp: [Float], queries: Int, first: Int, keys: Int)] = [:]
     let wanted: Set<Int>?
+    private let heads = HeadCollector()
 
     init(wanted: Set<Int>? = nil) { self.wanted = wanted }
 
     func parts(ofLayer layer: Int) -> LayerParts { wanted?.contains(layer) ?? true ? .weights : [] }
 
+    func absorb(_ head: HeadAttention) { heads.absorb(head) }
+
     func absorb(_ attention: LayerAttention) {
+        let (weights, logSumExp) = heads.take()
         layers[attention.layer] = (
-            Array(attention.weights), Array(attention.logSumExp), attention.queryCount, attention.firstQuery,
-            attention.keyCount
+            weights, logSumExp, attention.queryCount, attention.firstQuery, attention.keyCount
         )
     }
 }

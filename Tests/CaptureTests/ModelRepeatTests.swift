@@ -152,6 +152,7 @@ private final class PartsTap: AttentionTap {
     var worstOutput = 0.0
     /// The residual stream by depth, of all rows so far.
     var streams: [Int: [Float]] = [:]
+    private let heads = HeadCollector()
 
     init(configuration: ModelConfiguration) { self.configuration = configuration }
 
@@ -162,8 +163,11 @@ private final class PartsTap: AttentionTap {
         streams[residual.depth, default: []] += residual.values
     }
 
+    func absorb(_ head: HeadAttention) { heads.absorb(head) }
+
     func absorb(_ attention: LayerAttention) throws {
         layers.append(attention.layer)
+        let weights = heads.take().weights
         if attention.layer == 0 { rows.append(attention.queryCount) }
         let queries = try #require(attention.queries)
         let (keys, values) = (try #require(attention.keys), try #require(attention.values))
@@ -187,7 +191,7 @@ private final class PartsTap: AttentionTap {
                 }
                 let sum = scores.reduce(0) { $0 + exp($1) }
                 let start = (head * attention.queryCount + row) * attention.keyCount
-                let weights = attention.weights[start..<start + attention.keyCount].map(Double.init)
+                let weights = weights[start..<start + attention.keyCount].map(Double.init)
                 for (weight, score) in zip(weights, scores) {
                     worstWeight = max(worstWeight, abs(weight - exp(score) / sum))
                 }

@@ -266,6 +266,7 @@ struct TinyModel {
 /// Attention of a whole sequence at once, [layer][head].
 private final class Attention: AttentionTap {
     private var layers: [[[Float]]] = []
+    private let heads = HeadCollector()
 
     static func of(_ transformer: Transformer, _ ids: [Int32]) throws -> [[[Float]]] {
         let tap = Attention()
@@ -274,8 +275,10 @@ private final class Attention: AttentionTap {
     }
 
     func parts(ofLayer layer: Int) -> LayerParts { .weights }
+    func absorb(_ head: HeadAttention) { heads.absorb(head) }
     func absorb(_ attention: LayerAttention) {
         let size = attention.queryCount * attention.keyCount
-        layers.append((0..<attention.headCount).map { Array(attention.weights[$0 * size..<($0 + 1) * size]) })
+        let weights = heads.take().weights
+        layers.append((0..<attention.headCount).map { Array(weights[$0 * size..<($0 + 1) * size]) })
     }
 }

@@ -217,19 +217,44 @@ final class HashModel: LanguageModel {
                     rowCount: rows, channelCount: channels, headStride: channels, rowStride: stride)
             }
             try panels.withUnsafeBufferPointer { panels in
-                try (hasWeights ? handed.weights : []).withUnsafeBufferPointer { weights in
-                    try (hasWeights ? handed.logSumExp : []).withUnsafeBufferPointer { logSumExp in
-                        try tap.absorb(
-                            LayerAttention(
-                                layer: handed.layer, headCount: headCount, queryCount: rows,
-                                firstQuery: handed.queries.lowerBound, keyCount: handed.keyCount, weights: weights,
-                                logSumExp: logSumExp, queries: vectors(0), keys: vectors(1), values: vectors(2),
-                                outputs: vectors(3),
-                                allKeys: handed.parts.contains(.allKeys)
-                                    ? KeyPanels(
-                                        panels, headCount: kvHeads, keyCount: handed.keyCount, channelCount: channels,
-                                        headStride: size) : nil))
-                    }
+                if hasWeights { lendHeads(handed, kvHeads, memory, stride: stride, panels, to: tap) }
+                try tap.absorb(
+                    LayerAttention(
+                        layer: handed.layer, headCount: headCount, queryCount: rows,
+                        firstQuery: handed.queries.lowerBound, keyCount: handed.keyCount, queries: vectors(0),
+                        keys: vectors(1), values: vectors(2), outputs: vectors(3),
+                        allKeys: handed.parts.contains(.allKeys)
+                            ? KeyPanels(
+                                panels, headCount: kvHeads, keyCount: handed.keyCount, channelCount: channels,
+                                headStride: size) : nil))
+            }
+        }
+    }
+
+    private func lendHeads(
+        _ handed: Handed, _ kvHeads: Int, _ memory: UnsafeBufferPointer<Float>, stride: Int,
+        _ panels: UnsafeBufferPointer<Float>, to tap: any AttentionTap
+    ) {
+        let (rows, keys) = (handed.queries.count, handed.keyCount)
+        let size = panels.count / kvHeads
+        // Out of order, as threads may.
+        for head in (0..<headCount).reversed() {
+            let kvHead = head * kvHeads / headCount
+            handed.weights.withUnsafeBufferPointer { weights in
+                handed.logSumExp.withUnsafeBufferPointer { logSumExp in
+                    tap.absorb(
+                        HeadAttention(
+                            layer: handed.layer, head: head, worker: 0, queryCount: rows,
+                            firstQuery: handed.queries.lowerBound, keyCount: keys,
+                            weights: UnsafeBufferPointer(
+                                rebasing: weights[head * rows * keys..<(head + 1) * rows * keys]),
+                            logSumExp: UnsafeBufferPointer(rebasing: logSumExp[head * rows..<(head + 1) * rows]),
+                            queries: HeadVectors(
+                                UnsafeBufferPointer(rebasing: memory[(head * channels)...]), headCount: 1,
+                                rowCount: rows, channelCount: channels, headStride: 0, rowStride: stride),
+                            keys: KeyPanels(
+                                UnsafeBufferPointer(rebasing: panels[kvHead * size..<(kvHead + 1) * size]),
+                                headCount: 1, keyCount: keys, channelCount: channels, headStride: 0)))
                 }
             }
         }

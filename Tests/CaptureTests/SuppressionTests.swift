@@ -13,6 +13,7 @@ import Testing
         init(flags: @escaping (Int, Int) -> UInt8) { self.flags = flags }
 
         func parts(ofLayer layer: Int) -> LayerParts { kept.parts(ofLayer: layer) }
+        func absorb(_ head: HeadAttention) { kept.absorb(head) }
         func absorb(_ attention: LayerAttention) { kept.absorb(attention) }
         func suppressedKeys(inLayer layer: Int, headCount: Int, keyCount: Int) -> [UInt8]? {
             guard layer == 0 else { return nil }

@@ -54,25 +54,26 @@ import Testing
 
     @Test func vectorsBeyondFloat16CannotBeRebuilt() throws {
         // One head, one key, whose vector becomes infinity in float16.
-        let meter = RebuildMeter(
-            heads: [0], kvHeads: [0], causality: .bidirectional, pool: try WorkerPool(threads: 1), kernels: .best)
+        let meter = RebuildMeter(causality: .bidirectional, threadCount: 1, kernels: .best)
+        meter.begin(keys: 1, channels: 2)
         for (value, isLost) in [(Float(100), false), (70_000, true)] {
             let vector = [Float](repeating: value, count: 2)
             let panels = [Float](repeating: value, count: KeyPanels.size(keyCount: 1, channelCount: 2))
-            let error = [Float(1)].withUnsafeBufferPointer { weights in
+            [Float(1)].withUnsafeBufferPointer { weights in
                 vector.withUnsafeBufferPointer { vector in
                     panels.withUnsafeBufferPointer { panels in
-                        meter.largestError(
-                            of: LayerAttention(
-                                layer: 0, headCount: 1, queryCount: 1, firstQuery: 0, keyCount: 1, weights: weights,
-                                logSumExp: weights,
+                        meter.absorb(
+                            HeadAttention(
+                                layer: 0, head: 0, worker: 0, queryCount: 1, firstQuery: 0, keyCount: 1,
+                                weights: weights, logSumExp: weights,
                                 queries: HeadVectors(
                                     vector, headCount: 1, rowCount: 1, channelCount: 2, headStride: 2, rowStride: 2),
-                                allKeys: KeyPanels(
+                                keys: KeyPanels(
                                     panels, headCount: 1, keyCount: 1, channelCount: 2, headStride: panels.count)))
                     }
                 }
             }
+            let error = meter.takeLargest()
             #expect(error == (isLost ? .infinity : 0))
         }
     }

@@ -226,3 +226,39 @@ def test_without_suppression_nothing_changes(tmp_path):
     assert not same["suppressed"].any()
     for name in ["maps/attention", "received", "confidence", "token_id"]:
         assert plain[name].tobytes() == same[name].tobytes(), name
+
+
+def test_compare_says_what_suppression_did(tmp_path):
+    paths = [
+        capture(tmp_path / f"{name}.h5", *base, *options) for name, base, options in [
+            ("plain", DIFFUSION, []), ("same", DIFFUSION, []), ("sinks", DIFFUSION, ["--suppress-sinks", 5]),
+            ("other", CAUSAL, [])]]
+    rows = list(csv.DictReader(answer("compare", *paths, "--format", "csv").splitlines()))
+    data = [read_all(path) for path in paths]
+    prompt = int(root_attributes(paths[0])["prompt_length"])
+
+    def emitted(each):
+        steps, tokens = each["unmask_step"][prompt:], each["final_id"][prompt:]
+        return steps, tokens, each["confidence"][steps, np.arange(prompt, prompt + len(steps))].astype(float)
+
+    for place, row in enumerate(rows[:3]):
+        steps, tokens, confidence = emitted(data[place])
+        assert float(row["emitted_confidence"]) == pytest.approx(confidence.mean())
+        assert float(row["emitted_nats"]) == pytest.approx(-np.log(confidence).mean())
+        if place == 0:
+            assert row["same_tokens"] == row["first_difference"] == row["intervention"] == ""
+            continue
+        old = emitted(data[0])
+        same = tokens == old[1]
+        assert float(row["same_tokens"]) == pytest.approx(same.mean())
+        assert float(row["same_step"]) == pytest.approx((steps == old[0]).mean())
+        assert float(row["confidence_change"]) == pytest.approx(confidence.mean() - old[2].mean())
+        shift = np.abs(data[place]["unmask_order"][prompt:] - data[0]["unmask_order"][prompt:]).mean()
+        assert float(row["order_shift"]) == pytest.approx(shift)
+        assert row["first_difference"] == ("" if same.all() else str(prompt + int(np.argmin(same))))
+    assert float(rows[1]["same_tokens"]) == 1 and float(rows[2]["same_tokens"]) < 1
+    assert json.loads(rows[2]["intervention"])["count"] == 5
+    # Another tokenizer, or the same one; what is compared are ids.
+    assert (rows[3]["same_tokens"] == "") == (
+        root_attributes(paths[3])["tokenizer_sha256"] != root_attributes(paths[0])["tokenizer_sha256"])
+    assert "was changed" in answer("compare", *paths[:3])

@@ -8,6 +8,15 @@ public struct Contrast: Sendable {
         public let sinks: SinkAnalysis
         /// What its answer rows show.
         public let likeRows: LikeRows
+        /// How its attention was changed, as a JSON object; empty where it was not.
+        public let intervention: String
+        /// How far it agrees with the first trace; nil for that itself, and for a run of another prompt or
+        /// tokenizer.
+        public let agreement: Agreement?
+        /// Mean confidence of the tokens that the run emitted, each at the step that wrote it.
+        public let emittedConfidence: Double
+        /// Mean of -ln of the same, in nats a token: how sure the run was of itself, no likelihood of a given text.
+        public let emittedNats: Double
     }
 
     /// The traces, in the order given.
@@ -21,13 +30,17 @@ public struct Contrast: Sendable {
         heads: Set<Int>? = nil, linking: LinkingOptions = LinkingOptions(),
         window: Int = ScoreUnit.defaultWindow, byteBudget: Int = 64 << 20
     ) throws {
-        entries = try traces.map { trace in
+        let emitted = try traces.map { try EmittedTokens(of: $0) }
+        entries = try traces.enumerated().map { index, trace in
             Entry(
                 sinks: try SinkAnalysis(
                     of: trace, rule: rule, per: scope, layers: layers, heads: heads, linking: linking,
                     byteBudget: byteBudget),
                 likeRows: try LikeRows(
-                    of: trace, rule: rule, per: scope, layers: layers, heads: heads, window: window))
+                    of: trace, rule: rule, per: scope, layers: layers, heads: heads, window: window),
+                intervention: trace.provenance.intervention,
+                agreement: index == 0 ? nil : Agreement(of: emitted[index], with: emitted[0]),
+                emittedConfidence: emitted[index].meanConfidence, emittedNats: emitted[index].meanNats)
         }
     }
 
@@ -42,6 +55,8 @@ public struct Contrast: Sendable {
         ]
         func unit(_ name: String) -> String { Measure.all.first { $0.name == name }?.unit ?? "" }
         var columns = [Column("trace", .text), Column("model", .text), Column("causality", .text)]
+        columns.append(Column("intervention", .text))
+        columns += Self.agreementColumns
         columns.append(Column("answer_rows", .integer, unit: "count"))
         columns += movement.map { Column("answer_" + $0.0, .number, unit: $0.1) }
         columns.append(Column("windows", .integer, unit: "count"))
@@ -63,8 +78,10 @@ public struct Contrast: Sendable {
             }
             var row: [Cell] = [
                 .text(entry.sinks.input), .text(entry.sinks.modelName), .text(entry.sinks.causality.rawValue),
-                .integer(entry.likeRows.answerRows.count),
+                entry.intervention.isEmpty ? .missing : .text(entry.intervention),
             ]
+            row += Self.agreementCells(entry)
+            row.append(.integer(entry.likeRows.answerRows.count))
             row += cells(entry.likeRows.answerRows)
             row.append(.integer(entry.likeRows.windows.count))
             row += cells(entry.likeRows.windows)
@@ -75,11 +92,29 @@ public struct Contrast: Sendable {
         return Table(name: "contrast", notes: notes, columns: columns, rows: rows)
     }
 
+    private static let agreementColumns = [
+        Column("emitted_confidence", .number, unit: "share"), Column("emitted_nats", .number, unit: "nat/token"),
+        Column("same_tokens", .number, unit: "share"), Column("first_difference", .integer, unit: "position"),
+        Column("confidence_change", .number, unit: "share"), Column("same_step", .number, unit: "share"),
+        Column("order_shift", .number, unit: "places"),
+    ]
+
+    private static func agreementCells(_ entry: Entry) -> [Cell] {
+        let agreement = entry.agreement
+        func number(_ value: Double?) -> Cell { value.map(Cell.number) ?? .missing }
+        return [
+            .number(entry.emittedConfidence), .number(entry.emittedNats), number(agreement?.sameTokens),
+            agreement?.firstDifference.map(Cell.integer) ?? .missing, number(agreement?.confidenceChange),
+            number(agreement?.sameStep), number(agreement?.orderShift),
+        ]
+    }
+
     /// The table on its side, for people: a line a measure, a column a trace.
     public var comparison: Table {
         let table = table
         let names = ["model", "causality"]
-        let measured = table.columns.indices.filter { table.columns[$0].name != "trace" }
+        // What was changed is too long for a column: a note says it.
+        let measured = table.columns.indices.filter { !["trace", "intervention"].contains(table.columns[$0].name) }
         return Table(
             name: "contrast", notes: notes,
             columns: [Column("measure", .text), Column("unit", .text)]
@@ -95,12 +130,18 @@ public struct Contrast: Sendable {
     private var notes: [String] {
         guard let first = entries.first else { return [] }
         return [
+            "emitted_nats: mean of -ln of the confidence of the run's own tokens as they were written; same_tokens to "
+                + "order_shift: against the first trace, where prompt and tokenizer are the same",
             "answer rows: the rows that scored each emitted token, in the order of emission, each against the next; "
                 + "rule \(first.likeRows.answerRule), per \(first.sinks.scope.rawValue)",
             "windows: sums of \(first.likeRows.windowSize) answer rows, without overlap, each against the next; "
                 + "rule \(first.likeRows.windowRule)",
             "cumulative: on the running sums of a causal trace; never set against a diffusion model's received values",
-        ] + entries.map { "received values of \($0.sinks.input): rule \($0.sinks.rule)" }
+        ]
+            + entries.filter { !$0.intervention.isEmpty }.map {
+                "attention of \($0.sinks.input) was changed: \($0.intervention)"
+            }
+            + entries.map { "received values of \($0.sinks.input): rule \($0.sinks.rule)" }
     }
 
     /// The contrast as JSON: for each trace what made its numbers, its headline, and its like rows.
@@ -113,6 +154,12 @@ public struct Contrast: Sendable {
                     entries.map { entry in
                         .object([
                             ("analysis", entry.sinks.settings), ("undefined", entry.sinks.undefined.json),
+                            ("intervention", .text(entry.intervention)),
+                            (
+                                "agreement",
+                                .object(
+                                    zip(Self.agreementColumns, Self.agreementCells(entry)).map { ($0.name, $1.json) })
+                            ),
                             ("headline", .object(entry.sinks.headline.map { ($0.name, .number($0.value)) })),
                             ("like_rows", entry.likeRows.json),
                         ])

@@ -42,7 +42,8 @@ public struct LayerContrast: Sendable {
         return Table(
             name: "layer_contrast",
             notes: (layers.first?.contrast.table.notes ?? []).filter {
-                !$0.hasPrefix("received") && !$0.hasPrefix("cumulative")
+                !$0.hasPrefix("received") && !$0.hasPrefix("cumulative") && !$0.hasPrefix("emitted")
+                    && !$0.hasPrefix("attention")
             },
             columns: [Column("measure", .text), Column("unit", .text), Column("layer", .integer)]
                 + entries.map { Column($0.sinks.input, .number) },

@@ -9,7 +9,7 @@ struct KeyChooser {
 
     /// The flags of a layer at a step, [head][key] for `keyCount` keys; nil for none. `former` is what the step before
     /// received; `draw` tells apart what is drawn at one step: passes, inputs.
-    func flags(layer: Int, step: Int, draw: Int = 0, keyCount: Int, former: Received?) -> [UInt8]? {
+    func flags(layer: Int, step: Int, draw: Int = 0, keyCount: Int, former: ReceivedSums?) -> [UInt8]? {
         var flags = [UInt8](repeating: 0, count: headCount * keyCount)
         let mark = suppression.keepsOwn ? KeySuppression.suppressedForOthers : .suppressed
         func suppress(_ key: Int, head: Int) {
@@ -47,7 +47,7 @@ struct KeyChooser {
     }
 
     /// The keys of a selection: those of the sites `layer * headCount + head` together.
-    private func keys(sites: Range<Int>, step: Int, draw: Int, _ former: Received) -> [Int] {
+    private func keys(sites: Range<Int>, step: Int, draw: Int, _ former: ReceivedSums) -> [Int] {
         let candidates = (0..<former.keyCount).filter { !isExempt($0) }
         switch suppression.choice {
         case .listed: return []
@@ -62,7 +62,7 @@ struct KeyChooser {
         case .sinks(let count, let rule):
             var scores = [Double](repeating: 0, count: former.keyCount)
             for site in sites {
-                for key in 0..<former.keyCount { scores[key] += Double(former.values[site * former.keyCount + key]) }
+                for key in 0..<former.keyCount { scores[key] += Double(former[site, key]) }
             }
             for key in scores.indices { scores[key] /= Double(sites.count) }
             let total = scores.reduce(0, +)
@@ -73,7 +73,7 @@ struct KeyChooser {
         }
     }
 
-    private func isSink(_ score: Double, _ total: Double, _ former: Received, _ rule: Suppression.Rule) -> Bool {
+    private func isSink(_ score: Double, _ total: Double, _ former: ReceivedSums, _ rule: Suppression.Rule) -> Bool {
         guard case .excess(let epsilon, let unit) = rule, former.keyCount > 1 else { return true }
         let (keys, rows) = (Double(former.keyCount), Double(former.rowCount))
         let factor =
@@ -84,38 +84,5 @@ struct KeyChooser {
             case .ratio: keys / rows
             }
         return factor * (score - (total - score) / (keys - 1)) > epsilon
-    }
-}
-
-extension KeyChooser {
-    /// What each key received in a pass, summed over its last rows.
-    struct Received {
-        /// [layer][head][key].
-        private(set) var values: [Float]
-        let headCount: Int
-        let keyCount: Int
-        let rowCount: Int
-
-        /// Nothing so far.
-        init(layerCount: Int, headCount: Int, keyCount: Int, rowCount: Int) {
-            values = Array(repeating: 0, count: layerCount * headCount * keyCount)
-            self.headCount = headCount
-            self.keyCount = keyCount
-            self.rowCount = rowCount
-        }
-
-        /// Sums up a layer's weights.
-        mutating func absorb(_ attention: LayerAttention) {
-            var sums = [Double](repeating: 0, count: keyCount)
-            for head in 0..<headCount {
-                for key in sums.indices { sums[key] = 0 }
-                for row in attention.queryCount - rowCount..<attention.queryCount {
-                    let start = (head * attention.queryCount + row) * keyCount
-                    for key in sums.indices { sums[key] += Double(attention.weights[start + key]) }
-                }
-                let place = (attention.layer * headCount + head) * keyCount
-                for key in sums.indices { values[place + key] = Float(sums[key]) }
-            }
-        }
     }
 }

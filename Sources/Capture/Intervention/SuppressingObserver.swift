@@ -11,8 +11,10 @@ final class SuppressingObserver: GenerationObserver {
     private let point: ResumePoint?
     /// The running step; -1 before the first.
     private var step = -1
-    private var running: [Pass: KeyChooser.Received] = [:]
-    private var former: [Pass: KeyChooser.Received] = [:]
+    /// Keys that its passes have.
+    private var keyCount = 0
+    private var running: [Pass: ReceivedSums] = [:]
+    private var former: [Pass: ReceivedSums] = [:]
 
     /// Goes on from `point` where a run is taken up: what its last committed step suppressed is read there.
     init(
@@ -30,55 +32,53 @@ final class SuppressingObserver: GenerationObserver {
     var topCount: Int { next?.topCount ?? 0 }
 
     func stepWillBegin(_ input: StepInput) throws {
-        begin(input.index)
+        begin(input.index, keyCount: input.queries.upperBound)
         try next?.stepWillBegin(input)
     }
 
     func stepWillRepeat(_ index: Int) -> (any AttentionTap)? {
-        begin(index)
-        return SuppressingTap(observer: self, pass: .conditional, next: next?.stepWillRepeat(index))
+        // Repeated are steps of a causal run, each a key longer than the one before.
+        begin(index, keyCount: chooser.promptLength + index)
+        return tap(for: .conditional, next: next?.stepWillRepeat(index))
     }
 
     func tap(for pass: Pass) -> (any AttentionTap)? {
-        SuppressingTap(observer: self, pass: pass, next: next?.tap(for: pass))
+        tap(for: pass, next: next?.tap(for: pass))
+    }
+
+    private func tap(for pass: Pass, next: (any AttentionTap)?) -> any AttentionTap {
+        if chooser.suppression.dependsOnRun {
+            running[pass] = ReceivedSums(
+                layerCount: chooser.layerCount, headCount: chooser.headCount, keyCount: keyCount,
+                rowCount: isCausal ? 1 : keyCount)
+        }
+        return SuppressingTap(observer: self, pass: pass, received: running[pass], next: next)
     }
 
     func stepDidEnd(_ result: StepResult) throws { try next?.stepDidEnd(result) }
 
-    private func begin(_ index: Int) {
+    private func begin(_ index: Int, keyCount: Int) {
         step = index
+        self.keyCount = keyCount
         former = running
         running = [:]
     }
 
-    /// Whether a pass must hand over its weights: the next step is chosen by them.
-    fileprivate var needsWeights: Bool { chooser.suppression.dependsOnRun }
-
     fileprivate func flags(_ pass: Pass, layer: Int, keyCount: Int) -> [UInt8]? {
         // The step that a run is taken up with was chosen by one that is not run again.
-        if needsWeights, !isCausal, let point, step == point.steps - 1 {
+        let dependsOnRun = chooser.suppression.dependsOnRun
+        if dependsOnRun, !isCausal, let point, step == point.steps - 1 {
             let size = chooser.headCount * keyCount
             return point.suppressed[pass].map { Array($0[layer * size..<(layer + 1) * size]) }
         }
         var received = former[pass]
-        if !needsWeights, step > 0 {
+        if !dependsOnRun, step > 0 {
             // By lot: among the keys that the step before had.
-            received = KeyChooser.Received(
+            received = ReceivedSums(
                 layerCount: 0, headCount: 0, keyCount: isCausal ? keyCount - 1 : keyCount, rowCount: 1)
         }
         return chooser.flags(
             layer: layer, step: step, draw: pass == .conditional ? 0 : 1, keyCount: keyCount, former: received)
-    }
-
-    fileprivate func absorb(_ attention: LayerAttention, _ pass: Pass) {
-        // Taken out while it is changed, so that it is not copied.
-        var received =
-            running.removeValue(forKey: pass)
-            ?? KeyChooser.Received(
-                layerCount: chooser.layerCount, headCount: chooser.headCount, keyCount: attention.keyCount,
-                rowCount: isCausal ? 1 : attention.queryCount)
-        received.absorb(attention)
-        running[pass] = received
     }
 }
 
@@ -86,6 +86,8 @@ final class SuppressingObserver: GenerationObserver {
 private struct SuppressingTap: AttentionTap {
     let observer: SuppressingObserver
     let pass: Pass
+    /// What the pass's keys receive, where the next step is chosen by it.
+    let received: ReceivedSums?
     let next: (any AttentionTap)?
 
     func suppressedKeys(inLayer layer: Int, headCount: Int, keyCount: Int) -> [UInt8]? {
@@ -93,11 +95,15 @@ private struct SuppressingTap: AttentionTap {
     }
 
     func parts(ofLayer layer: Int) -> LayerParts {
-        (next?.parts(ofLayer: layer) ?? []).union(observer.needsWeights ? .weights : [])
+        (next?.parts(ofLayer: layer) ?? []).union(received == nil ? [] : .weights)
+    }
+
+    func absorb(_ head: HeadAttention) {
+        received?.absorb(head)
+        if let next, next.parts(ofLayer: head.layer).contains(.weights) { next.absorb(head) }
     }
 
     func absorb(_ attention: LayerAttention) throws {
-        if observer.needsWeights { observer.absorb(attention, pass) }
         if let next, !next.parts(ofLayer: attention.layer).isEmpty { try next.absorb(attention) }
     }
 

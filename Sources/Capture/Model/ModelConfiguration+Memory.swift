@@ -49,8 +49,8 @@ extension ModelConfiguration {
                 + 4 * width * (2 * layers + 1))
     }
 
-    /// Bytes that a forward pass works in: activations of `rows`, the attention of one layer over `keys`, stored keys and
-    /// values, logits. `numericType` as of ``weightBytes(_:)``.
+    /// Bytes that a forward pass works in: activations of `rows`, the attention of one head a thread over `keys`, stored
+    /// keys and values, logits. `numericType` as of ``weightBytes(_:)``.
     public func passBytes(
         rows: Int, keys: Int, cachedLayers: Int, logitRows: Int, threads: Int, numericType: NumericType? = nil
     ) -> Int {
@@ -68,10 +68,10 @@ extension ModelConfiguration {
         let panels = (keys / Double(panelWidth)).rounded(.up) * Double(panelWidth)
         let activations = 2 * Double(width) + 2 * heads * channels + 2 * kvHeads * channels + Double(mlpWidth)
         let stored = Double(cachedLayers) * kvHeads * (panels + keys) * (channels / 16).rounded(.up) * 16
-        let scores = Double(threads) * panels * Double(CK_ATTENTION_ROWS)
+        let scores = Double(threads) * (panels * Double(CK_ATTENTION_ROWS) + rows * keys)
         return Int(
             clamping: 4
-                * (rows * activations + heads * rows * (keys + 1) + stored + keys * channels + scores
+                * (rows * activations + heads * rows + stored + keys * channels + scores
                     + Double(logitRows) * Double(vocabularySize) + inPlace))
     }
 }

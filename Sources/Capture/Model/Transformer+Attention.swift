@@ -31,47 +31,83 @@ extension Transformer {
         }
     }
 
-    /// Attention of all heads over the stored keys, without those that are suppressed, [head][key]; the weights themselves
-    /// are kept where a tap wants them.
+    /// Attention of all heads over the stored keys, without those that are suppressed, [head][key].
+    ///
+    /// Without a tap tasks are some rows of a head. With one they are heads, so that a head's weights exist once a thread, and are
+    /// handed over while they are in its cache.
     func attend(
-        rows: Int, first: Int, store: KeyValueCache, layer: Int, keepsWeights: Bool, suppressed: [UInt8]
+        layer: Int, rows: Int, first: Int, store: KeyValueCache, storeLayer: Int, suppressed: [UInt8],
+        tap: (any AttentionTap)?
     ) {
-        let headWidth = configuration.headWidth
-        let keys = first + rows
-        let causal = configuration.visibility == .causal
-        let outputStride = padded(configuration.headCount * headWidth)
-        let scoreSize = scoreScratch(keys: keys)
-        let stride = projectedStride
-        let scale = 1 / Float(headWidth).squareRoot()
-        let (projected, mixed, scores) = (projected.start, mixed.start, scores.start)
-        let (logSumExp, kept) = (logSumExp.start, attentionWeights.start)
-        let (cosine, sine, half) = (rotary.cosine.start, rotary.sine.start, rotary.half)
-        let group = configuration.groupSize
-        let rotate = kernels.table.pointee.rotate
-        let attention = kernels.table.pointee.attention
-        let chunk = 32
-        let chunksPerHead = chunks(rows, of: chunk)
+        let (keys, chunk) = (first + rows, 32)
+        let logSumExp = logSumExp.start
         suppressed.withUnsafeBufferPointer { suppressed in
-            let hidden = suppressed.isEmpty ? nil : suppressed.baseAddress
-            pool.forEach(chunksPerHead * configuration.headCount) { index, worker in
-                let head = index / chunksPerHead
-                let row = index % chunksPerHead * chunk
-                let count = min(chunk, rows - row)
-                let query = projected + row * stride + head * headWidth
-                let table = (first + row) * half
-                rotate?(query, stride, cosine + table, sine + table, headWidth, count)
-                var job = ck_attention_job(
-                    query: query, query_stride: stride, key_panels: store.keyPanels(layer: layer, kvHead: head / group),
-                    value: store.valueRows(layer: layer, kvHead: head / group), value_stride: store.valueStride,
-                    rows: count, channels: headWidth, keys: keys, visible: causal ? first + row + 1 : keys,
-                    visible_step: causal ? 1 : 0, suppressed: hidden.map { $0 + head * keys }, position: first + row,
-                    scale: scale, scratch: scores + worker * scoreSize,
-                    weights: keepsWeights ? kept + (head * rows + row) * keys : nil,
-                    log_sum_exp: logSumExp + head * rows + row, output: mixed + row * outputStride + head * headWidth,
-                    output_stride: outputStride)
-                attention?(&job)
+            func block(head: Int, row: Int, worker: Int, weights: UnsafeMutablePointer<Float>?) {
+                attend(
+                    head: head, row: row, count: min(chunk, rows - row), first: first, keys: keys, store: store,
+                    storeLayer: storeLayer, suppressed: suppressed.isEmpty ? nil : suppressed.baseAddress,
+                    worker: worker, weights: weights, logSumExp: logSumExp + head * rows + row)
+            }
+            guard let tap else {
+                let chunksPerHead = chunks(rows, of: chunk)
+                return pool.forEach(chunksPerHead * configuration.headCount) { index, worker in
+                    block(
+                        head: index / chunksPerHead, row: index % chunksPerHead * chunk, worker: worker, weights: nil)
+                }
+            }
+            let size = rows * keys
+            attentionWeights.reserve(pool.threadCount * size)
+            let (kept, from, stride) = (attentionWeights.start, projected.start, projectedStride)
+            let (channels, group) = (configuration.headWidth, configuration.groupSize)
+            pool.forEach(configuration.headCount) { head, worker in
+                let weights = kept + worker * size
+                for row in Swift.stride(from: 0, to: rows, by: chunk) {
+                    block(head: head, row: row, worker: worker, weights: weights + row * keys)
+                }
+                tap.absorb(
+                    HeadAttention(
+                        layer: layer, head: head, worker: worker, queryCount: rows, firstQuery: first, keyCount: keys,
+                        weights: UnsafeBufferPointer(start: weights, count: size),
+                        logSumExp: UnsafeBufferPointer(start: logSumExp + head * rows, count: rows),
+                        queries: HeadVectors(
+                            UnsafeBufferPointer(
+                                start: from + head * channels, count: (rows - 1) * stride + channels),
+                            headCount: 1, rowCount: rows, channelCount: channels, headStride: 0, rowStride: stride),
+                        keys: KeyPanels(
+                            UnsafeBufferPointer(
+                                start: store.keyPanels(layer: storeLayer, kvHead: head / group),
+                                count: store.keyHeadSize),
+                            headCount: 1, keyCount: keys, channelCount: channels, headStride: 0),
+                        suppressed: suppressed.isEmpty
+                            ? suppressed
+                            : UnsafeBufferPointer(rebasing: suppressed[head * keys..<(head + 1) * keys])))
             }
         }
+    }
+
+    /// Attention of `count` rows of a head from `row` on; its weights are kept where there is room for them.
+    private func attend(
+        head: Int, row: Int, count: Int, first: Int, keys: Int, store: KeyValueCache, storeLayer: Int,
+        suppressed: UnsafePointer<UInt8>?, worker: Int, weights: UnsafeMutablePointer<Float>?,
+        logSumExp: UnsafeMutablePointer<Float>
+    ) {
+        let headWidth = configuration.headWidth
+        let causal = configuration.visibility == .causal
+        let outputStride = padded(configuration.headCount * headWidth)
+        let kvHead = head / configuration.groupSize
+        let query = projected.start + row * projectedStride + head * headWidth
+        let table = (first + row) * rotary.half
+        kernels.table.pointee.rotate?(
+            query, projectedStride, rotary.cosine.start + table, rotary.sine.start + table, headWidth, count)
+        var job = ck_attention_job(
+            query: query, query_stride: projectedStride, key_panels: store.keyPanels(layer: storeLayer, kvHead: kvHead),
+            value: store.valueRows(layer: storeLayer, kvHead: kvHead), value_stride: store.valueStride,
+            rows: count, channels: headWidth, keys: keys, visible: causal ? first + row + 1 : keys,
+            visible_step: causal ? 1 : 0, suppressed: suppressed.map { $0 + head * keys }, position: first + row,
+            scale: 1 / Float(headWidth).squareRoot(), scratch: scores.start + worker * scoreScratch(keys: keys),
+            weights: weights, log_sum_exp: logSumExp,
+            output: mixed.start + row * outputStride + head * headWidth, output_stride: outputStride)
+        kernels.table.pointee.attention?(&job)
     }
 
     /// What a tap asked for of the layer that was just attended to: queries and keys were rotated where they lie.
@@ -91,12 +127,8 @@ extension Transformer {
         }
         let keyColumn = heads * channels
         let (from, stride) = (projected.start, projectedStride)
-        let hasWeights = parts.contains(.weights)
         return LayerAttention(
             layer: layer, headCount: heads, queryCount: rows, firstQuery: first, keyCount: first + rows,
-            weights: UnsafeBufferPointer(
-                start: attentionWeights.start, count: hasWeights ? heads * rows * (first + rows) : 0),
-            logSumExp: UnsafeBufferPointer(start: logSumExp.start, count: hasWeights ? heads * rows : 0),
             queries: vectors(.queries, from, column: 0, heads: heads, stride: stride),
             keys: vectors(.keys, from, column: keyColumn, heads: kvHeads, stride: stride),
             values: vectors(.values, from, column: keyColumn + kvHeads * channels, heads: kvHeads, stride: stride),

@@ -120,14 +120,12 @@ public final class Transformer {
         placeKeys(rows: rows, first: first, store: store, layer: storeLayer)
 
         let parts = tap?.parts(ofLayer: layer) ?? []
-        let keepsWeights = parts.contains(.weights)
-        if keepsWeights { attentionWeights.reserve(configuration.headCount * rows * (first + rows)) }
         let suppressed =
             tap?.suppressedKeys(inLayer: layer, headCount: configuration.headCount, keyCount: first + rows) ?? []
         precondition(suppressed.isEmpty || suppressed.count == configuration.headCount * (first + rows))
         attend(
-            rows: rows, first: first, store: store, layer: storeLayer, keepsWeights: keepsWeights,
-            suppressed: suppressed)
+            layer: layer, rows: rows, first: first, store: store, storeLayer: storeLayer, suppressed: suppressed,
+            tap: parts.contains(.weights) ? tap : nil)
         try checkFinite(layer: layer, rows: rows)
         if !parts.isEmpty, let tap {
             let keys = store.keyPanels(layer: storeLayer, kvHead: 0)

@@ -7,16 +7,14 @@ import TraceFormat
 final class AnswerRecorder {
     private let plan: TracePlan
     private let writer: TraceWriter
-    private let pool: WorkerPool
     /// [candidate][layer][head][key] of the running step.
     private let rows = ScratchBuffer<Float16>()
     /// The running step's candidates among the generated positions, ascending.
     private var candidates: [Int] = []
 
-    init(writer: TraceWriter, pool: WorkerPool) {
+    init(writer: TraceWriter) {
         self.writer = writer
         plan = writer.plan
-        self.pool = pool
     }
 
     private var rowBlock: Int { plan.layers.count * plan.heads.count * plan.keyCount }
@@ -25,25 +23,19 @@ final class AnswerRecorder {
     func begin(_ step: RecordedStep) {
         // A masked token of the prompt is written too, but has no place along the axis of generated positions.
         candidates = step.input.candidates.filter { $0 >= plan.promptLength }
+        _ = rows.reserve(candidates.count * rowBlock)
     }
 
-    /// Keeps the candidates' rows of a layer.
-    func absorb(_ layer: RecordedLayer, step: RecordedStep) {
-        guard layer.pass == .conditional else { return }
-        let attention = layer.attention
-        let (keys, width) = (attention.keyCount, plan.keyCount)
-        let (heads, candidates, rowBlock) = (plan.heads, candidates, rowBlock)
-        let input = step.input
+    /// Keeps the candidates' rows of a head. On several threads.
+    func absorb(_ head: RecordedHead, step: RecordedStep) {
+        guard head.pass == .conditional else { return }
+        let attention = head.attention
         let out = rows.reserve(candidates.count * rowBlock)
-        pool.forEach(heads.count) { index, _ in
-            for (place, position) in candidates.enumerated() {
-                let row = input.scoringRow(of: position) - attention.firstQuery
-                let start = (heads[index] * attention.queryCount + row) * keys
-                let target = place * rowBlock + (layer.index * heads.count + index) * width
-                encodeRow(
-                    UnsafeBufferPointer(rebasing: attention.weights[start..<start + keys]),
-                    to: out[target..<target + width])
-            }
+        for (place, position) in candidates.enumerated() {
+            let target = place * rowBlock + (head.layer * plan.heads.count + head.index) * plan.keyCount
+            encodeRow(
+                attention.row(step.input.scoringRow(of: position) - attention.firstQuery),
+                to: out[target..<target + plan.keyCount])
         }
     }
 

@@ -7,116 +7,110 @@ import TraceFormat
 /// the model's own kernel makes weights of them, in float32.
 final class RebuildMeter {
     /// What it needs of a layer.
-    static let parts: LayerParts = [.weights, .queries, .allKeys]
-    /// Rows that a task rebuilds at a time.
+    static let parts: LayerParts = .weights
+    /// Rows that are rebuilt at a time.
     private static let rowsAtOnce = 32
 
-    private let heads: [Int]
-    private let kvHeads: [Int]
     private let causality: Causality
-    private let pool: WorkerPool
+    private let threadCount: Int
     private let kernels: KernelSet
-    /// Panels of rounded keys of each kv head, and, while they are made, the keys as they are stored.
-    private let panels = ScratchBuffer<Float>()
-    private let halves = ScratchBuffer<Float16>()
-    /// Of each worker: rounded queries, rebuilt weights, scores and log-sums.
+    /// Of each worker: panels of rounded keys, rounded queries, rebuilt weights, scores and log-sums.
     private let scratch = ScratchBuffer<Float>()
+    /// Of each worker: keys as they are stored.
+    private let halves = ScratchBuffer<Float16>()
+    /// The largest difference of each worker's heads so far.
+    private let errors = ScratchBuffer<Float>()
 
-    /// Measures some heads, and the key-value heads that they use.
-    init(heads: [Int], kvHeads: [Int], causality: Causality, pool: WorkerPool, kernels: KernelSet) {
-        self.heads = heads
-        self.kvHeads = kvHeads
+    /// A meter for passes on a number of threads.
+    init(causality: Causality, threadCount: Int, kernels: KernelSet) {
         self.causality = causality
-        self.pool = pool
+        self.threadCount = threadCount
         self.kernels = kernels
+        errors.reserve(threadCount).update(repeating: 0)
     }
 
-    /// The largest difference over all rows fed in and all keys; infinity where a rebuilt weight is no number, and
-    /// where the layer was handed over without what is needed.
-    func largestError(of attention: LayerAttention) -> Float {
-        guard let queries = attention.queries, let keys = attention.allKeys, attention.weights.count > 0 else {
-            return .infinity
-        }
-        let (rows, keyCount, channels) = (attention.queryCount, attention.keyCount, keys.channelCount)
-        let group = attention.headCount / keys.headCount
-        let panels = round(keys)
-        let sizes = Self.scratchSizes(keys: keyCount, channels: channels)
-        let size = sizes.reduce(0, +)
-        let scratch = scratch.reserve(pool.threadCount * size)
-        let chunks = (rows + Self.rowsAtOnce - 1) / Self.rowsAtOnce
-        let compute = kernels.table.pointee.attention
-        let isCausal = causality == .causal
-        let scale = 1 / Float(channels).squareRoot()
-        var errors = [Float](repeating: 0, count: heads.count * chunks)
-        let flags = attention.suppressed
-        flags.withUnsafeBufferPointer { flags in
-            let suppressed = flags.isEmpty ? nil : flags.baseAddress
-            errors.withUnsafeMutableBufferPointer { errors in
-                pool.forEach(heads.count * chunks) { index, worker in
-                    guard let start = scratch.baseAddress.map({ $0 + worker * size }), let panels = panels.baseAddress,
-                        let weights = attention.weights.baseAddress
-                    else { return }
-                    let head = heads[index / chunks]
-                    let first = index % chunks * Self.rowsAtOnce
-                    let count = min(Self.rowsAtOnce, rows - first)
-                    // Every recorded head's kv head is among them: the recorder has seen to that.
-                    let place = kvHeads.firstIndex(of: head / group) ?? 0
-                    let rebuilt = start + sizes[0]
-                    for row in 0..<count {
-                        withUnsafeTemporaryAllocation(of: Float16.self, capacity: channels) { half in
-                            Float16Conversion.encode(from: queries[head, first + row], to: half)
-                            Float16Conversion.decode(
-                                from: UnsafeBufferPointer(half),
-                                to: UnsafeMutableBufferPointer(start: start + row * channels, count: channels))
-                        }
-                    }
-                    var job = ck_attention_job()
-                    job.query = UnsafePointer(start)
-                    job.query_stride = channels
-                    job.key_panels = UnsafePointer(panels + place * keys.size)
-                    job.rows = count
-                    job.channels = channels
-                    job.keys = keyCount
-                    job.visible = isCausal ? attention.firstQuery + first + 1 : keyCount
-                    job.visible_step = isCausal ? 1 : 0
-                    if let suppressed { job.suppressed = suppressed + head * keyCount }
-                    job.position = attention.firstQuery + first
-                    job.scale = scale
-                    job.weights = rebuilt
-                    job.scratch = rebuilt + sizes[1]
-                    job.log_sum_exp = rebuilt + sizes[1] + sizes[2]
-                    compute?(&job)
-                    errors[index] = ck_largest_difference(
-                        weights + (head * rows + first) * keyCount, rebuilt, count * keyCount)
-                }
-            }
-        }
+    /// Makes room for passes over some keys.
+    func begin(keys: Int, channels: Int) {
+        _ = scratch.reserve(threadCount * Self.scratchSizes(keys: keys, channels: channels).reduce(0, +))
+        _ = halves.reserve(threadCount * KeyPanels.size(keyCount: keys, channelCount: channels))
+    }
+
+    /// The largest difference over all rows and keys of the heads since the last call; infinity where a rebuilt weight
+    /// is no number.
+    func takeLargest() -> Float {
+        let errors = errors.reserve(threadCount)
+        defer { errors.update(repeating: 0) }
         return errors.max() ?? 0
     }
 
-    /// Panels of the recorded kv heads, rounded to float16 and back.
-    private func round(_ keys: KeyPanels) -> UnsafeMutableBufferPointer<Float> {
-        let size = keys.size
-        let halves = halves.reserve(kvHeads.count * size)
-        let panels = panels.reserve(kvHeads.count * size)
-        pool.forEach(kvHeads.count) { index in
-            let range = index * size..<(index + 1) * size
-            let half = UnsafeMutableBufferPointer(rebasing: halves[range])
-            Float16Conversion.encode(from: keys[kvHeads[index]], to: half)
-            Float16Conversion.decode(
-                from: UnsafeBufferPointer(half), to: UnsafeMutableBufferPointer(rebasing: panels[range]))
+    /// Measures a head. On several threads.
+    func absorb(_ attention: HeadAttention) {
+        let (rows, keys, channels) = (attention.queryCount, attention.keyCount, attention.keys.channelCount)
+        let sizes = Self.scratchSizes(keys: keys, channels: channels)
+        let size = sizes.reduce(0, +)
+        let all = scratch.reserve(threadCount * size)
+        let halves = halves.reserve(threadCount * sizes[0])
+        let errors = errors.reserve(threadCount)
+        guard let panels = all.baseAddress.map({ $0 + attention.worker * size }),
+            let weights = attention.weights.baseAddress
+        else { return }
+        Self.round(
+            attention.keys[0],
+            by: UnsafeMutableBufferPointer(
+                rebasing: halves[attention.worker * sizes[0]..<(attention.worker + 1) * sizes[0]]), to: panels)
+        let queries = panels + sizes[0]
+        let rebuilt = queries + sizes[1]
+        var largest = errors[attention.worker]
+        for first in stride(from: 0, to: rows, by: Self.rowsAtOnce) {
+            let count = min(Self.rowsAtOnce, rows - first)
+            withUnsafeTemporaryAllocation(of: Float16.self, capacity: channels) { half in
+                for row in 0..<count {
+                    Self.round(attention.queries[0, first + row], by: half, to: queries + row * channels)
+                }
+            }
+            var job = ck_attention_job()
+            job.query = UnsafePointer(queries)
+            job.query_stride = channels
+            job.key_panels = UnsafePointer(panels)
+            job.rows = count
+            job.channels = channels
+            job.keys = keys
+            job.visible = causality == .causal ? attention.firstQuery + first + 1 : keys
+            job.visible_step = causality == .causal ? 1 : 0
+            if !attention.suppressed.isEmpty { job.suppressed = attention.suppressed.baseAddress }
+            job.position = attention.firstQuery + first
+            job.scale = 1 / Float(channels).squareRoot()
+            job.weights = rebuilt
+            job.scratch = rebuilt + sizes[2]
+            job.log_sum_exp = rebuilt + sizes[2] + sizes[3]
+            kernels.table.pointee.attention?(&job)
+            largest = max(largest, ck_largest_difference(weights + first * keys, rebuilt, count * keys))
         }
-        return panels
+        errors[attention.worker] = largest
+    }
+
+    /// Rounds numbers to float16 and back.
+    private static func round(
+        _ numbers: UnsafeBufferPointer<Float>, by halves: UnsafeMutableBufferPointer<Float16>,
+        to out: UnsafeMutablePointer<Float>
+    ) {
+        Float16Conversion.encode(from: numbers, to: halves)
+        Float16Conversion.decode(
+            from: UnsafeBufferPointer(halves), to: UnsafeMutableBufferPointer(start: out, count: numbers.count))
     }
 
     private static func scratchSizes(keys: Int, channels: Int) -> [Int] {
         let scores = KeyPanels.size(keyCount: keys, channelCount: Int(CK_ATTENTION_ROWS))
-        return [rowsAtOnce * channels, rowsAtOnce * keys, scores, rowsAtOnce]
+        return [
+            KeyPanels.size(keyCount: keys, channelCount: channels), rowsAtOnce * channels, rowsAtOnce * keys, scores,
+            rowsAtOnce,
+        ]
     }
 
     /// Bytes that it takes.
-    static func memoryBytes(threads: Int, kvHeads: Int, keys: Int, channels: Int) -> Int {
-        6 * kvHeads * KeyPanels.size(keyCount: keys, channelCount: channels)
-            + 4 * threads * scratchSizes(keys: keys, channels: channels).reduce(0, +)
+    static func memoryBytes(threads: Int, keys: Int, channels: Int) -> Int {
+        threads
+            * (4 * scratchSizes(keys: keys, channels: channels).reduce(0, +)
+                + 2 * KeyPanels.size(keyCount: keys, channelCount: channels))
     }
 }

@@ -13,9 +13,9 @@ import TraceFormat
 ///   block's end, at most `generatedLength`; causal: 1);
 /// - `received`: 12 H K + 24 W K bytes;
 /// - `rows`: 12 H R bytes, `distance`: 8 H R, `norms`: 8 (H + G) R; in a causal trace L times as much;
-/// - `maps`: 4 MiB, or, where larger, 2 W R K bytes (diffusion), 2 H K bytes (causal);
+/// - `maps`: 2 W R K bytes (diffusion), 2 H R K bytes (causal);
 /// - `qk`: 4 MiB, or, where larger, 2 W R d bytes (diffusion), 2 H d bytes (causal), and, to measure what is rebuilt from
-///   it, about 6 G K d + W (160 K + 128 d) bytes;
+///   it, about W (6 K d + 160 K + 128 d) bytes;
 /// - `residual`: 16 D R + 4 W M bytes;
 /// - `cosine`: 8 L G K d bytes, twice that in a guided run: the keys and values of the step before;
 /// - `suppressed`: 8 bytes for each layer, head and key of the model, twice that in a guided run: what each received in this
@@ -28,6 +28,8 @@ public final class Recorder: GenerationObserver {
     private let writer: TraceWriter
     /// Index along the axis of recorded layers, by layer.
     private let layerIndex: [Int: Int]
+    /// Index along the axis of recorded heads, by head.
+    private let headIndex: [Int: Int]
     private let summaries: SummaryRecorder
     private let norms: NormRecorder
     private let maps: MapRecorder
@@ -45,6 +47,8 @@ public final class Recorder: GenerationObserver {
     /// Layers and depths that the running step's passes have handed over.
     private var layersSeen: [Pass: Int] = [:]
     private var depthsSeen: [Pass: Int] = [:]
+    /// 1 for each recorded head that the running layer has handed over.
+    private let headsSeen = ScratchBuffer<UInt8>()
 
     /// Records into `writer`, by its plan, sharing the work among the threads of `pool`; `text` gives a token's text.
     /// `kernels` rebuild attention from rounded vectors, to measure by how much it is off.
@@ -59,16 +63,17 @@ public final class Recorder: GenerationObserver {
         self.writer = writer
         plan = writer.plan
         layerIndex = Dictionary(uniqueKeysWithValues: plan.layers.enumerated().map { ($1, $0) })
-        summaries = SummaryRecorder(writer: writer, pool: pool)
+        headIndex = Dictionary(uniqueKeysWithValues: plan.heads.enumerated().map { ($1, $0) })
+        summaries = SummaryRecorder(writer: writer, threadCount: pool.threadCount)
         norms = NormRecorder(writer: writer, pool: pool)
         let tiles = TileWriter(writer: writer, pool: pool)
-        maps = MapRecorder(plan: writer.plan, tiles: tiles)
+        maps = MapRecorder(writer: writer, threadCount: pool.threadCount)
         vectors = VectorRecorder(
             writer: writer, tiles: tiles, pool: pool, kernels: kernels, errors: point?.rebuildErrors ?? [:])
         cosines = CosineRecorder(writer: writer, pool: pool)
         residual = ResidualRecorder(writer: writer, pool: pool)
         suppression = SuppressionRecorder(writer: writer)
-        answers = AnswerRecorder(writer: writer, pool: pool)
+        answers = AnswerRecorder(writer: writer)
         timeline = TimelineRecorder(
             writer: writer, state: point?.stateAfter, occurringIDs: point?.vocabulary ?? [], text: text)
     }
@@ -89,6 +94,10 @@ public final class Recorder: GenerationObserver {
         layersSeen = [:]
         depthsSeen = [:]
         answers.begin(step)
+        summaries.begin(step)
+        maps.begin(step)
+        vectors.begin(step)
+        headsSeen.reserve(plan.heads.count).update(repeating: 0)
     }
 
     /// Ranks of the lists of likeliest tokens.
@@ -178,19 +187,40 @@ public final class Recorder: GenerationObserver {
         step.map { !isRepeated && residual.wants($0) && depth <= plan.layerCount } ?? false
     }
 
+    /// Sums up, encodes and measures a head while it is in the cache. On several threads: each part of the recorder made room
+    /// when the step began, and writes to places of the head's or the worker's own.
+    fileprivate func absorb(_ head: HeadAttention, pass: Pass) {
+        guard let step, !isRepeated, let layer = layerIndex[head.layer], let index = headIndex[head.head],
+            step.input.queries == head.firstQuery..<head.firstQuery + head.queryCount,
+            head.keyCount == step.input.queries.upperBound,
+            head.keys.channelCount == plan.headWidth || plan.headWidth == 0
+        else { return }
+        headsSeen.reserve(plan.heads.count)[index] = 1
+        let recorded = RecordedHead(attention: head, index: index, layer: layer, pass: pass)
+        summaries.absorb(recorded, step: step)
+        maps.absorb(recorded, step: step)
+        vectors.absorb(recorded, step: step)
+        answers.absorb(recorded, step: step)
+    }
+
     fileprivate func absorb(_ attention: LayerAttention, pass: Pass) throws {
         guard let step, let index = layerIndex[attention.layer] else { return }
         try RecordedPartCheck(plan: plan, step: step.input).check(attention, parts: parts(pass, step))
         layersSeen[pass, default: 0] += 1
         let layer = RecordedLayer(attention: attention, index: index, pass: pass)
         if isRepeated { return try cosines.remember(layer) }
-        try summaries.absorb(layer, step: step)
+        let heads = headsSeen.reserve(plan.heads.count)
+        guard !parts(pass, step).contains(.weights) || !heads.contains(0) else {
+            throw RecordingError.wrongAttention(
+                step: step.input.index, layer: attention.layer, "not every head was handed over, with the step's rows")
+        }
+        heads.update(repeating: 0)
+        try summaries.finish(layer, step: step)
         try norms.absorb(layer, step: step)
-        try maps.absorb(layer, step: step)
-        try vectors.absorb(layer, step: step)
+        try maps.finish(layer, step: step)
+        try vectors.finish(layer, step: step)
         try cosines.absorb(layer, step: step)
         try suppression.absorb(layer, step: step)
-        answers.absorb(layer, step: step)
     }
 
     fileprivate func absorb(_ stream: ResidualStream, pass: Pass) throws {
@@ -207,6 +237,7 @@ private struct PassTap: AttentionTap {
     let pass: Pass
 
     func parts(ofLayer layer: Int) -> LayerParts { recorder.parts(ofLayer: layer, pass: pass) }
+    func absorb(_ head: HeadAttention) { recorder.absorb(head, pass: pass) }
     func absorb(_ attention: LayerAttention) throws { try recorder.absorb(attention, pass: pass) }
     func wantsResidual(atDepth depth: Int) -> Bool { recorder.wantsResidual(atDepth: depth) }
     func absorb(_ residual: ResidualStream) throws { try recorder.absorb(residual, pass: pass) }

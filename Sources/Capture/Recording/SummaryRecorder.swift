@@ -6,7 +6,7 @@ import TraceFormat
 final class SummaryRecorder {
     private let plan: TracePlan
     private let writer: TraceWriter
-    private let pool: WorkerPool
+    private let threadCount: Int
     /// [head][class][key] of one layer.
     private let received = ScratchBuffer<Float>()
     /// [worker][class][key], summed in double.
@@ -17,10 +17,10 @@ final class SummaryRecorder {
     private let distance: RowSignal
     private let maskMass: RowSignal
 
-    init(writer: TraceWriter, pool: WorkerPool) {
+    init(writer: TraceWriter, threadCount: Int) {
         self.writer = writer
         plan = writer.plan
-        self.pool = pool
+        self.threadCount = threadCount
         func signal(_ key: DatasetKey<Float>) -> RowSignal {
             RowSignal(key, headCount: writer.plan.heads.count, writer: writer)
         }
@@ -37,70 +37,74 @@ final class SummaryRecorder {
         return wantsRows || plan.signals.contains(.received) ? .weights : []
     }
 
-    /// Sums up a layer, and writes what is complete with it.
-    func absorb(_ layer: RecordedLayer, step: RecordedStep) throws {
+    /// Makes room for a step.
+    func begin(_ step: RecordedStep) {
         guard !parts(step).isEmpty else { return }
-        let wantsReceived = plan.signals.contains(.received)
-        let wantsRows = plan.signals.contains(.rows) && step.keepsRows
-        let wantsDistance = plan.signals.contains(.distance) && step.keepsRows
+        _ = receivedRoom
+        _ = sumsRoom(keys: step.input.queries.upperBound)
+        guard step.keepsRows else { return }
+        for signal in signals { _ = signal.numbers(ofLayer: 0, rows: step.keptRows.count) }
+    }
 
-        let attention = layer.attention
-        let (rows, keys) = (attention.queryCount, attention.keyCount)
-        let (heads, kept) = (plan.heads, step.keptRows)
-        let classes = QueryClass.allCases.count
-        let classSize = plan.keyCount
+    private var classes: Int { QueryClass.allCases.count }
 
-        let receivedOut = received.reserve(wantsReceived ? heads.count * classes * classSize : 0)
-        let sums = sums.reserve(wantsReceived ? pool.threadCount * classes * keys : 0)
-        func numbers(_ signal: RowSignal, _ isWanted: Bool) -> UnsafeMutablePointer<Float>? {
-            isWanted ? signal.numbers(ofLayer: layer.index, rows: kept.count).baseAddress : nil
+    private var receivedRoom: UnsafeMutableBufferPointer<Float> {
+        received.reserve(plan.signals.contains(.received) ? plan.heads.count * classes * plan.keyCount : 0)
+    }
+
+    private func sumsRoom(keys: Int) -> UnsafeMutableBufferPointer<Double> {
+        sums.reserve(plan.signals.contains(.received) ? threadCount * classes * keys : 0)
+    }
+
+    /// Sums up a head. On several threads.
+    func absorb(_ head: RecordedHead, step: RecordedStep) {
+        guard !parts(step).isEmpty else { return }
+        let attention = head.attention
+        let (keys, kept) = (attention.keyCount, step.keptRows)
+        func numbers(_ signal: RowSignal, _ kind: Signal) -> UnsafeMutablePointer<Float>? {
+            guard plan.signals.contains(kind), step.keepsRows else { return nil }
+            return signal.numbers(ofLayer: head.layer, rows: kept.count).baseAddress.map {
+                $0 + head.index * kept.count
+            }
         }
-        let entropyOut = numbers(entropy, wantsRows)
-        let maxWeightOut = numbers(maxWeight, wantsRows)
-        let logSumExpOut = numbers(logSumExp, wantsRows)
-        let distanceOut = numbers(distance, wantsDistance)
-        let maskMassOut = numbers(maskMass, wantsDistance)
+        var job = ck_summary_job()
+        job.weights = attention.weights.baseAddress
+        job.rows = attention.queryCount
+        job.keys = keys
+        job.class_count = classes
+        if plan.signals.contains(.received) {
+            job.sums = sumsRoom(keys: keys).baseAddress.map { $0 + attention.worker * classes * keys }
+            job.received = receivedRoom.baseAddress.map { $0 + head.index * classes * plan.keyCount }
+            job.received_stride = plan.keyCount
+        }
+        job.entropy = numbers(entropy, .rows)
+        job.max_weight = numbers(maxWeight, .rows)
+        job.distance = numbers(distance, .distance)
+        job.mask_mass = numbers(maskMass, .distance)
+        job.first_query = attention.firstQuery
         step.classes.withUnsafeBufferPointer { rowClasses in
             step.keptPlaces.withUnsafeBufferPointer { places in
                 step.isMasked.withUnsafeBufferPointer { isMasked in
-                    pool.forEach(heads.count) { index, worker in
-                        let start = index * kept.count
-                        var job = ck_summary_job()
-                        job.weights = attention.weights.baseAddress.map { $0 + heads[index] * rows * keys }
-                        job.rows = rows
-                        job.keys = keys
-                        job.classes = rowClasses.baseAddress
-                        job.class_count = classes
-                        if wantsReceived {
-                            job.sums = sums.baseAddress.map { $0 + worker * classes * keys }
-                            job.received = receivedOut.baseAddress.map { $0 + index * classes * classSize }
-                            job.received_stride = classSize
-                        }
-                        job.places = places.baseAddress
-                        job.entropy = entropyOut.map { $0 + start }
-                        job.max_weight = maxWeightOut.map { $0 + start }
-                        job.distance = distanceOut.map { $0 + start }
-                        job.mask_mass = maskMassOut.map { $0 + start }
-                        job.first_query = attention.firstQuery
-                        job.is_masked = isMasked.baseAddress
-                        ck_summarise(&job)
-                        if let logSumExpOut {
-                            for (place, row) in kept.enumerated() {
-                                logSumExpOut[start + place] = attention.logSumExp[heads[index] * rows + row]
-                            }
-                        }
-                    }
+                    job.classes = rowClasses.baseAddress
+                    job.places = places.baseAddress
+                    job.is_masked = isMasked.baseAddress
+                    ck_summarise(&job)
                 }
             }
         }
+        guard let out = numbers(logSumExp, .rows) else { return }
+        for (place, row) in kept.enumerated() { out[place] = attention.logSumExp[row] }
+    }
 
-        if wantsReceived {
+    /// Writes what is complete with a layer.
+    func finish(_ layer: RecordedLayer, step: RecordedStep) throws {
+        if plan.signals.contains(.received) {
             try writer.write(
                 .received.of(layer.pass), at: [step.input.index, layer.index, 0, 0, 0],
-                shape: [1, 1, heads.count, classes, classSize], values: UnsafeBufferPointer(receivedOut))
+                shape: [1, 1, plan.heads.count, classes, plan.keyCount], values: UnsafeBufferPointer(receivedRoom))
         }
         guard let mapPlace = step.mapPlace, step.keepsRows else { return }
-        for signal in signals { try signal.finish(layer, at: mapPlace, rows: kept.count) }
+        for signal in signals { try signal.finish(layer, at: mapPlace, rows: step.keptRows.count) }
     }
 
     /// Writes what had to wait for the last layer of a step.

@@ -16,8 +16,7 @@ final class VectorRecorder {
         self.errors = errors
         self.tiles = tiles
         plan = writer.plan
-        meter = RebuildMeter(
-            heads: plan.heads, kvHeads: plan.kvHeads, causality: plan.causality, pool: pool, kernels: kernels)
+        meter = RebuildMeter(causality: plan.causality, threadCount: pool.threadCount, kernels: kernels)
     }
 
     /// What it needs of a recorded layer.
@@ -25,8 +24,19 @@ final class VectorRecorder {
         plan.signals.contains(.qk) && step.mapPlace != nil ? RebuildMeter.parts.union([.queries, .keys]) : []
     }
 
-    /// Writes a layer's vectors, and measures them.
-    func absorb(_ layer: RecordedLayer, step: RecordedStep) throws {
+    /// Makes room for a step.
+    func begin(_ step: RecordedStep) {
+        guard !parts(step).isEmpty else { return }
+        meter.begin(keys: step.input.queries.upperBound, channels: plan.headWidth)
+    }
+
+    /// Measures a head's vectors. On several threads.
+    func absorb(_ head: RecordedHead, step: RecordedStep) {
+        if !parts(step).isEmpty { meter.absorb(head.attention) }
+    }
+
+    /// Writes a layer's vectors, and notes what was measured.
+    func finish(_ layer: RecordedLayer, step: RecordedStep) throws {
         let attention = layer.attention
         guard plan.signals.contains(.qk), let mapPlace = step.mapPlace, let queries = attention.queries,
             let keys = attention.keys
@@ -44,7 +54,7 @@ final class VectorRecorder {
             target(.keyVector, heads: kvHeads.count, rows: attention.queryCount, first: attention.firstQuery)
         ) { keys[kvHeads[$0], $1] }
 
-        let error = meter.largestError(of: attention)
+        let error = meter.takeLargest()
         let known = plan.causality == .causal ? errors[layer.pass]?[layer.index] ?? 0 : 0
         errors[layer.pass, default: Array(repeating: 0, count: plan.layers.count)][layer.index] = max(known, error)
     }
@@ -63,7 +73,7 @@ final class VectorRecorder {
         guard plan.signals.contains(.qk) else { return 0 }
         let heads = max(plan.heads.count, plan.kvHeads.count)
         return RebuildMeter.memoryBytes(
-            threads: threads, kvHeads: plan.kvHeads.count, keys: plan.keyCount, channels: plan.headWidth)
+            threads: threads, keys: plan.keyCount, channels: plan.headWidth)
             + TileWriter.memoryBytes(plan, threads: threads, headCount: heads, rows: rows, width: plan.headWidth)
     }
 }

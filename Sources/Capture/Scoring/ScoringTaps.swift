@@ -9,7 +9,7 @@ final class ScoringTaps {
     private let chooser: KeyChooser?
     private let step: Int
     private let plain: ScoringTaps?
-    private var received: [Pass: KeyChooser.Received] = [:]
+    private var received: [Pass: ReceivedSums] = [:]
 
     /// Taps that leave attention as it is, and note what keys receive where `sums` says so.
     init(sums: Bool, keyCount: Int, _ configuration: ModelConfiguration) {
@@ -31,15 +31,11 @@ final class ScoringTaps {
     /// The tap of a pass.
     func tap(for pass: Pass) -> any AttentionTap {
         if sums {
-            received[pass] = KeyChooser.Received(
+            received[pass] = ReceivedSums(
                 layerCount: layerCount, headCount: headCount, keyCount: keyCount, rowCount: keyCount)
         }
-        return ScoringTap(taps: self, pass: pass)
+        return ScoringTap(taps: self, pass: pass, received: received[pass])
     }
-
-    fileprivate var parts: LayerParts { sums ? .weights : [] }
-
-    fileprivate func absorb(_ attention: LayerAttention, _ pass: Pass) { received[pass]?.absorb(attention) }
 
     fileprivate func flags(_ pass: Pass, layer: Int) -> [UInt8]? {
         chooser?.flags(
@@ -51,9 +47,11 @@ final class ScoringTaps {
 private struct ScoringTap: AttentionTap {
     let taps: ScoringTaps
     let pass: Pass
+    let received: ReceivedSums?
 
-    func parts(ofLayer layer: Int) -> LayerParts { taps.parts }
-    func absorb(_ attention: LayerAttention) { taps.absorb(attention, pass) }
+    func parts(ofLayer layer: Int) -> LayerParts { received == nil ? [] : .weights }
+    func absorb(_ head: HeadAttention) { received?.absorb(head) }
+    func absorb(_ attention: LayerAttention) {}
     func suppressedKeys(inLayer layer: Int, headCount: Int, keyCount: Int) -> [UInt8]? {
         taps.flags(pass, layer: layer)
     }

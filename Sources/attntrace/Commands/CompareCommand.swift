@@ -8,11 +8,15 @@ struct CompareCommand: ParsableCommand, ReadsTraces {
         commandName: "compare",
         abstract: "Set traces side by side on like rows: the rows that scored each token, and windows of them.",
         discussion: """
+            Runs of the same prompt are also set against the first: tokens that agree, the first that does not, how sure the \
+            model was, and the order of unmasking. So a plain run and one with suppressed sinks tell what the sinks did.
+
             A causal model's running sums cannot move much whatever the model does, so they are never set against a \
             diffusion model's.
 
             Examples:
               attntrace compare mdm.h5 ar.h5
+              attntrace compare plain.h5 suppressed.h5
               attntrace compare mdm.h5 ar.h5 --by-layer --format csv --output layers.csv
             """)
 
