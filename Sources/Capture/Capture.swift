@@ -25,7 +25,7 @@ public final class Capture {
     private let checkpoint: Checkpoint
     private lazy var weightsSHA256 = checkpoint.weightsSHA256()
 
-    /// Loads a model: `config.json`, the safetensors, and `tokenizer.json` if there is one.
+    /// Loads a model: `config.json`, the safetensors, and the tokenizer's files if there are any.
     ///
     /// - Parameters:
     ///   - directory: where they are.
@@ -39,13 +39,6 @@ public final class Capture {
         transformer = try Transformer(
             configuration: configuration, checkpoint: checkpoint,
             threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
-    }
-
-    /// The tokenizer of a model's directory; nil where it has none. Errors: `TokenizerError`.
-    public static func loadTokenizer(of directory: String) throws -> Tokenizer? {
-        let path = tokenizerPath(of: directory)
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        return try Tokenizer(contentsOf: path)
     }
 
     /// A prompt as the model reads it. Errors: those of ``PromptRenderer/render(_:)``.
@@ -199,12 +192,11 @@ public final class Capture {
     private func provenance(
         prompt: RenderedPrompt, sampler: Sampler, label: PromptLabel, commandLine: String
     ) throws -> Provenance {
-        let tokenizerPath = Self.tokenizerPath(of: directory)
         return Provenance(
             modelName: URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent,
             architecture: configuration.architectureName, modelConfiguration: configuration.source,
             weightsSHA256: weightsSHA256,
-            tokenizerSHA256: tokenizer == nil ? "" : try FileDigest.sha256(ofFile: tokenizerPath),
+            tokenizerSHA256: try FileDigest.sha256(ofFiles: tokenizer?.files ?? []),
             headCount: configuration.headCount, kvHeadCount: configuration.kvHeadCount,
             layerCount: configuration.layerCount, predictionOffset: configuration.predictionOffset,
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
@@ -213,9 +205,5 @@ public final class Capture {
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
             createdAt: Date().formatted(.iso8601), prompt: prompt.text, promptID: label.id,
             goldAnswers: try label.answersText(), chatTemplate: prompt.chatTemplate)
-    }
-
-    private static func tokenizerPath(of directory: String) -> String {
-        URL(fileURLWithPath: directory).appendingPathComponent("tokenizer.json").path
     }
 }

@@ -6,7 +6,7 @@ public enum CaptureError: Error, Equatable, Sendable {
     case wrongSampler(sampler: String, needs: Causality)
     /// The model has no mask token, which a diffusion sampler needs.
     case noMaskToken
-    /// A text was given, but the model's directory has no tokenizer.json.
+    /// A text was given, but the model's directory has no tokenizer.
     case noTokenizer(directory: String)
     /// A conversation has no message, or one of an unknown role.
     case badConversation(reason: String)
@@ -18,6 +18,8 @@ public enum CaptureError: Error, Equatable, Sendable {
     case noChatTemplate(directory: String)
     /// A marked part of the prompt is not one.
     case badRegion(name: String, reason: String)
+    /// The markers of a text with regions do not fit each other.
+    case badMarkers(reason: String)
     /// Prompt and generation are longer than the model takes.
     case tooLong(promptLength: Int, generatedLength: Int, maximum: Int, option: String)
     /// A token id of the prompt is outside the vocabulary.
@@ -46,7 +48,7 @@ extension CaptureError: CustomStringConvertible {
             "the sampler \(sampler) is for \(needs.rawValue) models, which this one is not"
         case .noMaskToken: "the model's config.json names no mask token, which the sampler llada needs"
         case .noTokenizer(let directory):
-            "\(directory) has no tokenizer.json to read the prompt with; give token ids instead"
+            "\(directory) has no tokenizer.json, nor vocab.json and merges.txt, to read the prompt with; give token ids instead"
         case .badConversation(let reason): "the conversation \(reason)"
         case .unknownChatTemplate(let name):
             "there is no chat template \"\(name)\"; known are \(ChatTemplate.all.map(\.name).joined(separator: ", "))"
@@ -58,6 +60,7 @@ extension CaptureError: CustomStringConvertible {
         case .noChatTemplate(let directory):
             "\(directory) has no chat template; choose one by name, or give the rendered text as a prompt"
         case .badRegion(let name, let reason): "the region \"\(name)\" \(reason)"
+        case .badMarkers(let reason): "the prompt's markers: \(reason)"
         case .tooLong(let promptLength, _, let maximum, _) where promptLength >= maximum:
             """
             the prompt has \(promptLength) tokens, but the model takes \(maximum), at least one of them generated: \

@@ -10,6 +10,9 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
     /// The bytes that each id decodes to; none where no token has the id.
     private let decoded: ByteRuns
 
+    /// The files that it was read from; none where it was read from text.
+    public private(set) var files: [String] = []
+
     /// The largest token id plus one. A model may have more rows than that: their ids have no token.
     public var vocabularySize: Int { vocabulary.size }
 
@@ -25,6 +28,16 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
     /// this package does not implement; never because of the text to be encoded later.
     public init(contentsOf path: String) throws(TokenizerError) {
         try self.init(try TokenizerFile.read(path))
+        files = [path]
+    }
+
+    /// Reads the tokenizer of a model's directory: tokenizer.json, with the special tokens that only tokenizer_config.json
+    /// has; or, where there is none, the vocab.json and merges.txt of Qwen2's tokenizer in Python and its copies, Dream's
+    /// among them. Nil where there is neither. Errors: `TokenizerError`.
+    public init?(directory: String) throws(TokenizerError) {
+        guard let found = try TokenizerDirectory(directory) else { return nil }
+        try self.init(found.root, trustsIDs: found.trustsIDs)
+        files = found.files
     }
 
     /// Reads the text of a tokenizer.json; `file` is what errors call it.
@@ -32,7 +45,7 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
         try self.init(try TokenizerFile.parse(json, file: file))
     }
 
-    private init(_ root: JSONNode) throws(TokenizerError) {
+    private init(_ root: JSONNode, trustsIDs: Bool = false) throws(TokenizerError) {
         if let version = try root.present("version") {
             let text = try version.string()
             guard text == "1.0" else { throw version.error(.unsupported, "\"\(text)\" is not supported (only 1.0)") }
@@ -60,7 +73,7 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
             try root.optional("decoder") ?? root.member(JSONMember(key: "decoder", value: null)))
         added = try AddedVocabulary(
             try root.present("added_tokens") ?? root.member(JSONMember(key: "added_tokens", value: .array([]))),
-            vocabulary: &vocabulary, normalizer: normalizer)
+            vocabulary: &vocabulary, normalizer: normalizer, trustsIDs: trustsIDs)
         postProcessor = try PostProcessor(
             try root.optional("post_processor") ?? root.member(JSONMember(key: "post_processor", value: null)),
             vocabulary: vocabulary)

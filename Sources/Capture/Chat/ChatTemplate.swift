@@ -6,8 +6,8 @@
 public struct ChatTemplate: Sendable, Equatable {
     /// The name that traces give it, and that `--chat-template` takes.
     public let name: String
-    /// What stands before the first message: the token that starts a text.
-    let start: String
+    /// The token that stands before the first message, unless the model's files name another; nil: none does.
+    let bos: String?
     /// What stands on both sides of the role.
     let header: (before: String, after: String)
     /// What follows a message's content.
@@ -20,11 +20,11 @@ public struct ChatTemplate: Sendable, Equatable {
     let systemPrefix: String
 
     init(
-        name: String, start: String = "", header: (before: String, after: String), end: String, trims: Bool,
+        name: String, bos: String? = nil, header: (before: String, after: String), end: String, trims: Bool,
         defaultSystem: String? = nil, systemPrefix: String = ""
     ) {
         self.name = name
-        self.start = start
+        self.bos = bos
         self.header = header
         self.end = end
         self.trims = trims
@@ -38,10 +38,11 @@ public struct ChatTemplate: Sendable, Equatable {
     /// The conversation as the model reads it, ready for its answer. Each message's content is a span of its own, named for
     /// its role and, from the second on, numbered (`user 2`), with the spans of its content inside.
     ///
+    /// - Parameter bos: the token that starts a text as the model's files have it; only templates that write one use it.
     /// - Throws: ``CaptureError/badConversation(reason:)`` where there is no message, or a role that is not known.
-    public func render(_ messages: [Message]) throws(CaptureError) -> MarkedText {
+    public func render(_ messages: [Message], bos given: String? = nil) throws(CaptureError) -> MarkedText {
         guard let first = messages.first else { throw .badConversation(reason: "has no message") }
-        var text = MarkedText(start)
+        var text = MarkedText(bos.map { given ?? $0 } ?? "")
         var counts: [String: Int] = [:]
         if let defaultSystem, first.role != "system" {
             text.append(MarkedText(opening("system") + systemPrefix))

@@ -14,7 +14,7 @@ public struct PromptRenderer: Sendable {
     public init(model directory: String, configuration: ModelConfiguration) throws {
         self.directory = directory
         architecture = configuration.architecture
-        tokenizer = try Capture.loadTokenizer(of: directory)
+        tokenizer = try Tokenizer(directory: directory)
     }
 
     /// A prompt as the model reads it.
@@ -30,9 +30,12 @@ public struct PromptRenderer: Sendable {
         case .marked(let text, let addSpecialTokens):
             return try render(text, addSpecialTokens: addSpecialTokens)
         case .chat(let messages, let name):
-            let (template, provenance) = try chatTemplate(named: name)
-            let text = try template.render(messages)
-            return try render(text, addSpecialTokens: false, chatTemplate: provenance)
+            let configuration = try TokenizerConfiguration(directory: directory)
+            let (template, provenance) = try chatTemplate(named: name, configuration)
+            // As published code does, which encodes what the template gave without adding anything.
+            return try render(
+                template.render(messages, bos: configuration?.bosToken), addSpecialTokens: false,
+                chatTemplate: provenance)
         }
     }
 }
@@ -59,11 +62,17 @@ extension PromptRenderer {
             chatTemplate: chatTemplate)
     }
 
-    /// The template for a conversation, and what the provenance says of it: the one asked for by name; else the one in the
-    /// model's files, known by its hash; else, where they hold none, that of the architecture.
-    private func chatTemplate(named name: String?) throws -> (ChatTemplate, provenance: String) {
+    /// The template for a conversation, and what the provenance says of it: the one asked for by name; else the one that the
+    /// family's published code sets itself; else the one in the model's files, known by its hash; else, where they hold
+    /// none, that of the family's chat models.
+    private func chatTemplate(
+        named name: String?, _ configuration: TokenizerConfiguration?
+    ) throws -> (ChatTemplate, provenance: String) {
         if let name { return try described(ChatTemplate.named(name), origin: "option", sha256: nil) }
-        if let file = try ChatTemplateFile(directory: directory) {
+        if let template = ChatTemplate.setInCode(for: architecture) {
+            return try described(template, origin: "architecture", sha256: nil)
+        }
+        if let file = try ChatTemplateFile(directory: directory, configuration: configuration) {
             guard let template = ChatTemplate.published[file.sha256] else {
                 throw CaptureError.chatTemplateNotKnown(file: file.path, sha256: file.sha256)
             }

@@ -83,6 +83,7 @@ extension Transformer {
         let values = [Float](unsafeUninitializedCapacity: positions.count * vocabulary) { out, written in
             if let start = out.baseAddress, !positions.isEmpty {
                 multiply(normed.start, weights.head, rows: positions.count, to: start, stride: vocabulary)
+                scale(start, count: positions.count * vocabulary, by: configuration.logitScale)
             }
             written = positions.count * vocabulary
         }

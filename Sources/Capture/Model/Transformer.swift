@@ -6,7 +6,8 @@ import CKernels
 /// input give the same bits, with or without a tap, and with or without a cache. Not for use by two threads at a time.
 ///
 /// The equations: h = RMSNorm(x); q, k, v = W h, with q and k rotated (half-rotation form); x += O softmax(q k^T /
-/// sqrt(headWidth)) v; h = RMSNorm(x); x += Down(silu(Gate h) * Up h); logits = Head RMSNorm(x).
+/// sqrt(headWidth)) v; h = RMSNorm(x); x += Down(silu(Gate h) * Up h); logits = Head RMSNorm(x). Biases, norms of queries
+/// and keys, and scales where the configuration has them.
 public final class Transformer {
     /// The model's shape.
     public let configuration: ModelConfiguration
@@ -43,7 +44,8 @@ public final class Transformer {
         self.kernels = kernels
         pool = try WorkerPool(threads: threads)
         weights = try TransformerWeights(configuration, checkpoint, pool: pool)
-        rotary = RotaryTable(base: configuration.rotaryBase, headWidth: configuration.headWidth)
+        rotary = RotaryTable(
+            base: configuration.rotaryBase, headWidth: configuration.headWidth, scaling: configuration.rotaryScaling)
         layerStore = KeyValueCache(configuration, layerCount: 1, capacity: 0)
     }
 
@@ -70,6 +72,7 @@ public final class Transformer {
 
         let width = configuration.width
         for (row, id) in ids.enumerated() { weights.embedding.copy(row: Int(id), to: stream.start + row * width) }
+        scale(stream.start, count: ids.count * width, by: configuration.embeddingScale)
         // Before the last layer's attention output, rows that no logits are wanted of still feed the others.
         for layer in 0..<configuration.layerCount {
             try handOverStream(depth: layer, rows: ids.count, first: first, tap: tap)
@@ -92,6 +95,7 @@ public final class Transformer {
 
         normalise(stream.start, weights.attentionNorm, rows: rows, to: normed.start)
         multiply(normed.start, weights.queryKeyValue, rows: rows, to: projected.start, stride: projectedStride)
+        finishProjections(weights, rows: rows)
         let store = cache ?? layerStore
         let storeLayer = cache == nil ? 0 : layer
         placeKeys(rows: rows, first: first, store: store, layer: storeLayer)
@@ -109,6 +113,7 @@ public final class Transformer {
         multiply(
             mixed.start, weights.attentionOutput, rows: rows, inputStride: padded(queryWidth), to: stream.start,
             stride: width, adds: true)
+        if let bias = weights.attentionOutputBias { add(bias, rows: rows, to: stream.start, stride: width) }
         normalise(stream.start, weights.mlpNorm, rows: rows, to: normed.start)
         gate(normed.start, weights, rows: rows)
         multiply(
