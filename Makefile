@@ -73,7 +73,7 @@ bench:
 peers:
 	@scripts/setup.sh llama
 	$(BUILD)
-	.venv-peers/bin/python Benchmarks/llama/run.py --bin $(dir $(BINARY))
+	.venv-peers/bin/python Benchmarks/llama/compare.py --bin $(dir $(BINARY))
 
 bench-large:
 	@scripts/setup.sh peers

@@ -1,9 +1,7 @@
 """capture --prompts: many prompts, a trace each."""
 
 import json
-import os
 import re
-import shlex
 import signal
 import subprocess
 import time
@@ -11,7 +9,7 @@ import time
 import h5py
 import pytest
 
-from support import ATTNTRACE, answer, answer_json, attntrace, read_all, root_attributes, same, text
+from support import ATTNTRACE, answer, answer_json, attntrace, heed_interrupts, read_all, root_attributes, same, text
 from test_terminal import in_terminal, shell
 
 OPTIONS = ["--gen-length", 16, "--block-length", 8, "--record", "received"]
@@ -124,7 +122,7 @@ def test_another_prompt_under_the_same_id(prompts, tmp_path):
 def start(*arguments):
     return subprocess.Popen(
         [ATTNTRACE, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True)
+        text=True, preexec_fn=heed_interrupts)
 
 
 def wait_for_steps(path, process):
@@ -259,7 +257,7 @@ DOCUMENT = {"text": "The king went up."}
     ({"messages": []}, "none of role user"), ({"messages": [{"role": "user"}]}, "messages[0].content is missing"),
     ({"messages": [{"role": "user", "content": "a", "name": "b"}]}, 'messages[0] has a field "name"'),
     ({"messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}], "system": "c"}, "system is given twice"),
-    ({"prompt": "a", "system": "b"}, "system takes messages"), ({"prompt": "a", "answers": "b"}, "answers is a string; it must be a list"),
+    ({"prompt": "a", "system": "b"}, "a system's text is for a conversation"), ({"prompt": "a", "answers": "b"}, "answers is a string; it must be a list"),
     ({"prompt": "a", "answers": [1]}, "answers[0] is an integer"), ({"prompt": "a", "id": ""}, "cannot name a file"),
     ({"prompt": "a", "id": "../a"}, "cannot name a file"), ({"prompt": "a", "id": ".a"}, "cannot name a file"),
     ({"prompt": "a", "id": "-a"}, "cannot name a file"), ({"prompt": "a", "id": "ä"}, "cannot name a file"),
@@ -354,6 +352,14 @@ def test_conversations(tmp_path):
         "<|startoftext|><|start_header_id|>system<|end_header_id|>\n\nBe.<|eot_id|>"
         "<|start_header_id|>user<|end_header_id|>\n\nHe.\n\nWho?<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\n")
+    # --chat and --system are for the lines that do not say it themselves.
+    write(prompts, [{"id": "own", "system": "Be.", "prompt": "Who?"}, {"id": "option", "prompt": "Who?"}])
+    run(prompts, tmp_path / "out", "--gen-length", 4, "--chat", "--system", "Do.", "--chat-template", "mmada")
+    said = [root_attributes(tmp_path / "out" / f"{id}.h5")["prompt"] for id in ("own", "option")]
+    header = "<|start_header_id|>{}<|end_header_id|>\n"
+    assert said == [
+        f"<|startoftext|>{header.format('system')}{system}<|eot_id|>{header.format('user')}Who?<|eot_id|>"
+        + header.format("assistant") for system in ("Be.", "Do.")]
     kinds = [kind for _, kind, _, _ in regions(tmp_path / "out" / "c.h5")]
     assert kinds[0] == "template" and {"system", "user", "document", "answer"} <= {*kinds}
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from support import ATTNTRACE, PROMPT, Recorded, answer_json, attntrace, capture, open_running, read_all, same
+from support import ATTNTRACE, PROMPT, Recorded, answer_json, attntrace, heed_interrupts, capture, open_running, read_all, same
 
 OPTIONS = ["--gen-length", "64", "--block-length", "32", "--record", "maps"]
 STEPS = 64
@@ -22,7 +22,7 @@ def whole(tmp_path_factory):
 
 def start(path):
     return subprocess.Popen(
-        [ATTNTRACE, "capture", "--prompt", PROMPT, *OPTIONS, "--output", str(path)], stdout=subprocess.DEVNULL,
+        [ATTNTRACE, "capture", "--prompt", PROMPT, *OPTIONS, "--output", str(path)], stdout=subprocess.DEVNULL, preexec_fn=heed_interrupts,
         stderr=subprocess.PIPE)
 
 

@@ -1,5 +1,4 @@
 import Foundation
-import TraceFormat
 
 /// A file of prompts, a JSON object a line: docs/batches.md.
 ///
@@ -11,21 +10,19 @@ public struct PromptFile: Sendable, Equatable {
     /// Its prompts, in order.
     public let entries: [PromptEntry]
 
-    /// Reads a file.
+    /// Reads a file's lines.
     ///
     /// - Parameters:
+    ///   - jsonl: what it holds.
+    ///   - path: where it is, for errors.
     ///   - style: how lines that hold a mere text become prompts.
-    /// - Throws: `TraceError.system` for a file that cannot be read; ``PromptFileError`` for the first line that is wrong.
-    public init(path: String, style: PromptStyle = PromptStyle()) throws {
+    /// - Throws: ``PromptFileError`` for the first line that is wrong.
+    public init(_ jsonl: Data, path: String, style: PromptStyle = PromptStyle()) throws(PromptFileError) {
         self.path = path
-        guard let data = FileManager.default.contents(atPath: path) else {
-            let reason = access(path, R_OK) == 0 ? "not a file" : String(cString: strerror(errno))
-            throw TraceError.system(path: path, operation: "read", reason: reason)
-        }
         var entries: [PromptEntry] = []
         var lines: [String: Int] = [:]
         let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
-        let text = data.starts(with: byteOrderMark) ? data.dropFirst(3) : data
+        let text = jsonl.starts(with: byteOrderMark) ? jsonl.dropFirst(3) : jsonl
         for (index, bytes) in text.split(separator: 0x0A, omittingEmptySubsequences: false).enumerated() {
             if bytes.allSatisfy({ [0x20, 0x09, 0x0D].contains($0) }) { continue }
             let entry = try PromptLine(path: path, number: index + 1, bytes: bytes).entry(style: style)

@@ -67,7 +67,9 @@ struct PromptLine {
         case (let text?, nil):
             let content = try insert(documents, into: [text], otherwise: 0)[0]
             guard style.isChat else {
-                if system != nil { throw bad("system takes messages, or --chat for a prompt") }
+                if (system ?? style.system) != nil {
+                    throw bad("a system's text is for a conversation: give messages, or the prompt with --chat")
+                }
                 return .marked(content, addSpecialTokens: style.addsSpecialTokens)
             }
             return .chat(

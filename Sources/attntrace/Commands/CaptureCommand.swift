@@ -72,11 +72,10 @@ struct CaptureCommand: ParsableCommand {
     }
 
     private func captureMany(_ path: String) throws {
-        guard !options.prompt.isGiven else { throw UsageError("give prompts with --prompts or one prompt, not both") }
         guard let folder = options.output, !folder.isEmpty else {
             throw UsageError("--prompts writes a trace a prompt: name their folder with --output")
         }
-        let file = try PromptFile(path: path, style: options.prompt.style())
+        let file = try options.prompt.promptFile(at: path)
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let entries = options.batch.shard?.of(file.entries) ?? file.entries
         let batch = BatchRun(

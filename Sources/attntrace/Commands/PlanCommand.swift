@@ -45,8 +45,7 @@ struct PlanCommand: ParsableCommand {
     }
 
     private func planMany(_ path: String) throws {
-        guard !options.prompt.isGiven else { throw UsageError("give prompts with --prompts or one prompt, not both") }
-        let file = try PromptFile(path: path, style: options.prompt.style())
+        let file = try options.prompt.promptFile(at: path)
         let entries = options.batch.shard?.of(file.entries) ?? file.entries
         let plan = try BatchPlan(of: entries, in: path, by: RunPlanner(options))
         try Terminal.output((json ? plan.json.text() : plan.text) + "\n")

@@ -30,13 +30,17 @@ struct PromptOptions: ParsableArguments {
     /// Whether there is one prompt on the command line.
     var isGiven: Bool { prompt != nil || promptFile != nil || tokenIds != nil || messages != nil }
 
-    /// How the lines of a prompt file that hold a mere text become prompts. Errors: ``UsageError`` for an option that is of
-    /// one prompt only.
-    func style() throws -> PromptStyle {
-        if markers { throw UsageError("--markers is of one prompt; a prompt file gives its documents itself") }
-        if regions != nil { throw UsageError("--regions is of one prompt; a prompt file gives its documents itself") }
-        return PromptStyle(
+    /// A prompt file, whose lines take the place of a prompt here. Errors: ``UsageError`` where there is one too;
+    /// `TraceError.system`; `PromptFileError`.
+    func promptFile(at path: String) throws -> PromptFile {
+        guard [prompt, promptFile, tokenIds, messages, regions].allSatisfy({ $0 == nil }), !markers else {
+            throw UsageError(
+                "--prompts brings prompts, conversations and documents along: leave --prompt, --prompt-file, --token-ids, --messages, --regions and --markers out"
+            )
+        }
+        let style = PromptStyle(
             isChat: chat.chat, template: chat.chatTemplate, system: chat.system, addsSpecialTokens: !noSpecialTokens)
+        return try PromptFile(Self.contents(of: path), path: path, style: style)
     }
 
     /// The prompt. Errors: ``UsageError`` where there is none, or more than one; ``CaptureError`` for marks and messages that are none; `TraceError.system` for a file that cannot be read.
@@ -91,12 +95,12 @@ struct PromptOptions: ParsableArguments {
         return data
     }
 
-    /// The text of a file, without a line break at its end. Errors: ``UsageError`` where it is not UTF-8, `TraceError.system`.
+    /// The text of a file, without one line break at its end: editors put it there.
     static func text(of path: String) throws -> String {
         guard let text = String(validating: try contents(of: path), as: UTF8.self) else {
             throw UsageError("\(path): the prompt is not UTF-8")
         }
-        // Editors end a file with a line break, which belongs to the file.
-        return text.hasSuffix("\n") || text.hasSuffix("\r\n") ? String(text.dropLast()) : text
+        // "\r\n" is one character.
+        return text.last.map { $0 == "\n" || $0 == "\r\n" } == true ? String(text.dropLast()) : text
     }
 }

@@ -2,7 +2,7 @@
 
 Both sides read the same weights and take turns, round by round. Exits with 1 where they do not agree.
 
-    python Benchmarks/llama/run.py --bin .build/release
+    python Benchmarks/llama/compare.py --bin .build/release
 """
 
 import argparse
