@@ -1,8 +1,8 @@
 import Foundation
-import TraceFormat
 import Testing
 
 @testable import Capture
+@testable import TraceFormat
 
 /// Keeps what a sampler reports.
 final class LogObserver: GenerationObserver {
@@ -150,6 +150,45 @@ private func check(_ generation: Generation, _ log: LogObserver, against expecte
             try Sampler.autoregressive(maxNewTokens: 3, seed: .max, eosTokenIDs: [2]).parameters()
                 == #"{"eos_token_ids":[2],"max_new_tokens":3,"seed":18446744073709551615,"temperature":0}"#)
     }
+}
+
+/// Runs a diffusion sampler again from each of its steps, as a run that was killed is taken up.
+private func checkResuming<Method: SamplingMethod>(_ fixture: SamplingFixtures.Case<Method>) throws {
+    let log = LogObserver()
+    let maskID = Int32(fixture.model.vocabulary - 1)
+    func run(_ observer: LogObserver?, _ point: ResumePoint?) throws -> Generation {
+        try fixture.sampler.generate(
+            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: observer, resuming: point)
+    }
+    let whole = try run(log, nil)
+    func state(before step: Int) -> TokenState {
+        func known(_ values: [Int32]) -> [Int32] {
+            zip(values, whole.unmaskStep).map { Int($1) >= step ? -2 : $0 }
+        }
+        let ids = step < log.inputs.count ? log.inputs[step].tokens : whole.finalIDs
+        return TokenState(ids: ids, unmaskStep: known(whole.unmaskStep), unmaskOrder: known(whole.unmaskOrder))
+    }
+    for steps in 1...whole.stepCount {
+        let result = log.results[steps - 1]
+        let point = ResumePoint(
+            steps: steps, isComplete: false, stateBefore: state(before: steps - 1), stateAfter: state(before: steps),
+            tokens: log.inputs[steps - 1].tokens, predictedIDs: result.predictedIDs, confidence: result.confidence,
+            rebuildErrors: [:], vocabulary: [])
+        let rest = LogObserver()
+        #expect(try run(rest, point) == whole, "after \(steps)")
+        #expect(rest.inputs == Array(log.inputs[(steps - 1)...]))
+    }
+}
+
+@Suite struct ResumingSamplerTests {
+    @Test(arguments: SamplingFixtures.all.diffusion)
+    func goesOnAsLLaDA(_ fixture: SamplingFixtures.Case<LLaDASampler>) throws { try checkResuming(fixture) }
+
+    @Test(arguments: SamplingFixtures.all.mmada)
+    func goesOnAsMMaDA(_ fixture: SamplingFixtures.Case<MMaDASampler>) throws { try checkResuming(fixture) }
+
+    @Test(arguments: SamplingFixtures.all.dream)
+    func goesOnAsDream(_ fixture: SamplingFixtures.Case<DreamSampler>) throws { try checkResuming(fixture) }
 }
 
 @Suite struct MMaDASamplerTests {
