@@ -2,12 +2,13 @@ import Capture
 import Foundation
 import TraceFormat
 
-/// Times whole generations for Benchmarks/bench.py: without recording, with received sums, with every signal, with maps.
+/// Times whole generations for Benchmarks/bench.py: without recording, with the timeline
+/// and the answer rows that are always recorded, with received sums, with every signal, with maps.
 ///
 ///     capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]
 ///
 /// Each round runs them one after the other, so that whatever else the machine does hits all. Prints one line of
-/// JSON: the seconds of each, and the bytes of the traces.
+/// JSON: the seconds of each, by the clock and of processor time, and the bytes of the traces.
 @main
 struct CaptureBench {
     static func main() throws {
@@ -33,16 +34,18 @@ struct CaptureBench {
         // Every signal but the full attention, and the full attention with what `--record maps` keeps beside it.
         let every: Set<Signal> = [.received, .rows, .distance, .norms, .residual, .top]
         let kinds: [(String, Set<Signal>)] = [
-            ("received", [.received]),
+            ("timeline", []), ("received", [.received]),
             ("signals", capture.configuration.visibility == .causal ? every : every.union([.cosine])),
             ("maps", [.received, .rows, .maps]),
         ]
         var seconds: [String: [Double]] = [:]
+        var processor: [String: [Double]] = [:]
         var bytes: [String: Int] = [:]
         func time(_ name: String, _ body: () throws -> Void) rethrows {
-            let start = ContinuousClock.now
+            let (start, busy) = (ContinuousClock.now, clock())
             try body()
             seconds[name, default: []].append((ContinuousClock.now - start) / .seconds(1))
+            processor[name, default: []].append(Double(clock() - busy) / Double(CLOCKS_PER_SEC))
         }
         // The weights' digest is made once a process; it is not what is measured.
         _ = try capture.run(
@@ -64,8 +67,13 @@ struct CaptureBench {
         encoder.outputFormatting = .sortedKeys
         struct Report: Encodable {
             let seconds: [String: [Double]]
+            /// Of all threads together: waiting threads that look for work count too.
+            let processor: [String: [Double]]
             let bytes: [String: Int]
         }
-        print(String(decoding: try encoder.encode(Report(seconds: seconds, bytes: bytes)), as: UTF8.self))
+        print(
+            String(
+                decoding: try encoder.encode(Report(seconds: seconds, processor: processor, bytes: bytes)),
+                as: UTF8.self))
     }
 }
