@@ -60,7 +60,7 @@ def capture(model, name, prompt, generated, rounds, steps=None):
     command += [str(steps)] if steps else []
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     plain = statistics.median(report["seconds"]["none"])
-    for kind in ("received", "signals", "maps"):
+    for kind in ("timeline", "received", "signals", "maps"):
         row(
             f"capture with {kind}, {name}, {prompt} + {generated} tokens",
             # By rounds: what else the machine does in one of them hits both sides.

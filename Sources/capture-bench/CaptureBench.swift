@@ -2,13 +2,14 @@ import Capture
 import Foundation
 import TraceFormat
 
-/// Times whole generations for Benchmarks/bench.py: without recording, with received sums, with every signal, with maps.
+/// Times whole generations for Benchmarks/bench.py: without recording, with the timeline
+/// and the answer rows that are always recorded, with received sums, with every signal, with maps.
 ///
 ///     capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]
 ///
 /// Each round runs them one after the other, so that whatever else the machine does hits all. Prints one line of
-/// JSON: the seconds of each, the bytes of the traces, the kernels, and the process's peak memory, mapped pages counted.
-/// CAPTURE_BENCH_KINDS=none,received names those to run; all by default.
+/// JSON: the seconds of each, by the clock and of processor time, the bytes of the traces, the kernels, and the process's
+/// peak memory, mapped pages counted. CAPTURE_BENCH_KINDS=none,received names those to run; all by default.
 @main
 struct CaptureBench {
     static func main() throws {
@@ -34,16 +35,18 @@ struct CaptureBench {
         // Every signal but the full attention, and the full attention with what `--record maps` keeps beside it.
         let every: Set<Signal> = [.received, .rows, .distance, .norms, .residual, .top]
         let kinds: [(String, Set<Signal>)] = [
-            ("received", [.received]),
+            ("timeline", []), ("received", [.received]),
             ("signals", capture.configuration.visibility == .causal ? every : every.union([.cosine])),
             ("maps", [.received, .rows, .maps]),
         ]
         var seconds: [String: [Double]] = [:]
+        var processor: [String: [Double]] = [:]
         var bytes: [String: Int] = [:]
         func time(_ name: String, _ body: () throws -> Void) rethrows {
-            let start = ContinuousClock.now
+            let (start, busy) = (ContinuousClock.now, clock())
             try body()
             seconds[name, default: []].append((ContinuousClock.now - start) / .seconds(1))
+            processor[name, default: []].append(Double(clock() - busy) / Double(CLOCKS_PER_SEC))
         }
         let environment = ProcessInfo.processInfo.environment["CAPTURE_BENCH_KINDS"]
         let wanted = Set((environment ?? "none,received,signals,maps").split(separator: ",").map(String.init))
@@ -69,6 +72,8 @@ struct CaptureBench {
         encoder.outputFormatting = .sortedKeys
         struct Report: Encodable {
             let seconds: [String: [Double]]
+            /// Of all threads together: waiting threads that look for work count too.
+            let processor: [String: [Double]]
             let bytes: [String: Int]
             let kernel: String
             let peak_bytes: Int
@@ -77,7 +82,7 @@ struct CaptureBench {
             String(
                 decoding: try encoder.encode(
                     Report(
-                        seconds: seconds, bytes: bytes, kernel: capture.transformer.kernels.name,
+                        seconds: seconds, processor: processor, bytes: bytes, kernel: capture.transformer.kernels.name,
                         peak_bytes: try peakBytes())), as: UTF8.self))
     }
 

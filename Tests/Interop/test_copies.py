@@ -19,7 +19,7 @@ CAUSAL = ["--model", "tiny-ar", "--max-new-tokens", "64", "--record", "maps"]
 SAMPLED = ["--gen-length", "16", "--cfg-scale", "1.5", "--temperature", "0.7", "--seed", "3", "--record", "maps"]
 RUNS = {
     "diffusion": DIFFUSION, "causal": CAUSAL, "sampled": SAMPLED,
-    "suppressed": [*DIFFUSION, "--suppress-sinks", 3], "causal_suppressed": [*CAUSAL, "--suppress-sinks", 3]}
+    "suppressed": [*DIFFUSION, "--suppress-sinks", "3"], "causal_suppressed": [*CAUSAL, "--suppress-sinks", "3"]}
 
 
 def content(path):
