@@ -11,7 +11,12 @@ struct ModelFixture {
     static let models = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "models").path
 
-    static let tiny = ["llada-grouped-tied-f32", "llada-bf16", "llama-grouped-f16", "llama-tied-sharded-f32"]
+    static let tiny = [
+        "llada-grouped-tied-f32", "llada-bf16", "llada-options-f64", "mmada-f32", "dream-sharded-f32",
+        "llama-grouped-f16", "llama-tied-sharded-f32", "llama31-bias-f32", "qwen2-tied-bf16",
+    ]
+    /// Those that LLaDA's sampler or the autoregressive one is for.
+    static let sampled = tiny.filter { !$0.hasPrefix("dream") }
     static let embedded = ["tiny-mdm", "tiny-ar"]
 
     /// A random tiny model.

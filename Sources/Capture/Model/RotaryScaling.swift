@@ -12,6 +12,14 @@ public struct RotaryScaling: Sendable, Equatable {
     /// Positions of the first training.
     public var originalLength: Int
 
+    /// Sets all four.
+    public init(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalLength: Int) {
+        self.factor = factor
+        self.lowFrequencyFactor = lowFrequencyFactor
+        self.highFrequencyFactor = highFrequencyFactor
+        self.originalLength = originalLength
+    }
+
     /// The frequency that takes the place of another.
     func scaled(_ frequency: Float) -> Float {
         let wavelength = 2 * Double.pi / Double(frequency)
