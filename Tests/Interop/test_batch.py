@@ -245,6 +245,8 @@ def test_a_failure_does_not_stop_the_rest(prompts, tmp_path):
     done = attntrace("capture", "--prompts", prompts, "--output", tmp_path / "out", *OPTIONS)
     assert done.returncode == 1
     assert done.stdout.startswith("0 done, 3 skipped, 2 failed (long, b.1_x-) of 5 prompts; 0 B, ")
+    results, _, _ = run(prompts, tmp_path / "out", "--force", *OPTIONS, code=1)
+    assert [r["id"] for r in results if r["status"] == "done"] == ["b.1_x-"]
 
 
 DOCUMENT = {"text": "The king went up."}

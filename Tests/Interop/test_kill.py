@@ -9,7 +9,8 @@ import time
 import numpy as np
 import pytest
 
-from support import ATTNTRACE, PROMPT, Recorded, answer_json, attntrace, heed_interrupts, capture, open_running, read_all, same
+from support import (
+    ATTNTRACE, PROMPT, Recorded, answer_json, attntrace, capture, heed_interrupts, open_running, read_all, same)
 
 OPTIONS = ["--gen-length", "64", "--block-length", "32", "--record", "maps"]
 STEPS = 64

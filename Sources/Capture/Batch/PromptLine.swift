@@ -4,7 +4,7 @@ import Foundation
 struct PromptLine {
     private let path: String
     private let number: Int
-    private let fields: [String: JSONValue]
+    let fields: [String: JSONValue]
 
     private static let known: Set = ["id", "prompt", "messages", "system", "documents", "answers"]
 
@@ -28,7 +28,7 @@ struct PromptLine {
         return PromptEntry(line: number, prompt: try prompt(style: style), label: label)
     }
 
-    private func bad(_ reason: String) -> PromptFileError { PromptFileError(path: path, line: number, reason: reason) }
+    func bad(_ reason: String) -> PromptFileError { PromptFileError(path: path, line: number, reason: reason) }
 
     // MARK: Fields
 
@@ -115,88 +115,9 @@ struct PromptLine {
         return zip(roles, contents).map { Message(role: $0, content: $1) }
     }
 
-    // MARK: Documents
-
-    /// A document of the prompt, as it stands there.
-    private struct Document {
-        /// What the trace calls its region.
-        let name: String
-        let text: String
-        let isGold: Bool
-    }
-
-    private func documents() throws(PromptFileError) -> [Document]? {
-        guard let list = try list("documents", in: fields) else { return nil }
-        var documents: [Document] = []
-        for (index, value) in list.enumerated() {
-            let name = "documents[\(index)]"
-            let members = try members(value, name, known: ["text", "title", "gold"])
-            let body = try text(members["text"], "\(name).text")
-            guard !body.isEmpty else { throw bad("\(name).text is empty") }
-            let title = try string("title", in: members, of: "\(name).") ?? ""
-            let isGold: Bool
-            switch members["gold"] {
-            case nil, .null: isGold = false
-            case .boolean(let flag): isGold = flag
-            case .some(let other): throw bad("\(name).gold is \(other.typeName); it must be true or false")
-            }
-            documents.append(
-                Document(
-                    name: title.isEmpty ? "document \(index + 1)" : Self.regionName(title),
-                    text: (title.isEmpty ? "" : title + "\n") + body, isGold: isGold))
-        }
-        return documents
-    }
-
-    /// As much of a title as a trace's name of a region holds: 64 bytes, without control characters.
-    private static func regionName(_ title: String) -> String {
-        var name = ""
-        for character in title
-        where !character.unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) {
-            guard name.utf8.count + character.utf8.count <= 64 else { break }
-            name.append(character)
-        }
-        return name.isEmpty ? "document" : name
-    }
-
-    private static let placeholder = "{documents}"
-
-    /// Puts documents where one of the texts says `{documents}`, or, where none does, before the text at `place` with an
-    /// empty line between.
-    private func insert(
-        _ documents: [Document]?, into texts: [String], otherwise place: Int
-    ) throws(PromptFileError) -> [MarkedText] {
-        guard let documents else { return texts.map { MarkedText($0) } }
-        var joined = MarkedText("")
-        for (index, document) in documents.enumerated() {
-            if index > 0 { joined.append("\n\n") }
-            joined.append(
-                MarkedText(
-                    document.text,
-                    spans: [
-                        MarkedText.Span(
-                            range: 0..<document.text.utf8.count, name: document.name, isGold: document.isGold)
-                    ]))
-        }
-        let parts = texts.map { $0.components(separatedBy: Self.placeholder) }
-        let count = parts.reduce(0) { $0 + $1.count - 1 }
-        guard count <= 1 else { throw bad("says \(Self.placeholder) \(count) times") }
-        return parts.enumerated().map { index, parts in
-            var text = MarkedText(parts[0])
-            if parts.count == 2 {
-                text.append(joined)
-                text.append(MarkedText(parts[1]))
-            } else if count == 0, index == place, !documents.isEmpty {
-                text = joined
-                text.append(MarkedText("\n\n" + parts[0]))
-            }
-            return text
-        }
-    }
-
     // MARK: JSON
 
-    private func string(
+    func string(
         _ name: String, in members: [String: JSONValue], of owner: String = ""
     ) throws(PromptFileError) -> String? {
         switch members[name] {
@@ -205,13 +126,13 @@ struct PromptLine {
         }
     }
 
-    private func text(_ value: JSONValue?, _ name: String) throws(PromptFileError) -> String {
+    func text(_ value: JSONValue?, _ name: String) throws(PromptFileError) -> String {
         guard let value else { throw bad("\(name) is missing") }
         guard case .string(let text) = value else { throw bad("\(name) is \(value.typeName); it must be a string") }
         return text
     }
 
-    private func list(_ name: String, in members: [String: JSONValue]) throws(PromptFileError) -> [JSONValue]? {
+    func list(_ name: String, in members: [String: JSONValue]) throws(PromptFileError) -> [JSONValue]? {
         switch members[name] {
         case nil, .null: return nil
         case .array(let list): return list
@@ -219,7 +140,7 @@ struct PromptLine {
         }
     }
 
-    private func members(
+    func members(
         _ value: JSONValue, _ name: String, known: Set<String>
     ) throws(PromptFileError) -> [String: JSONValue] {
         guard case .object(let members) = value else { throw bad("\(name) is \(value.typeName); it must be an object") }

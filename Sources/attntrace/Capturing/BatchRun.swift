@@ -54,7 +54,7 @@ struct BatchRun {
         }
         do {
             return try run(resumes: true)
-        } catch let error as TraceError where session.options.force && error.isOfEarlierRun {
+        } catch let error as TraceError where session.options.force && error.isAboutTheFile {
             return try run(resumes: false)
         }
     }
@@ -81,14 +81,4 @@ struct BatchRun {
     }
 
     private func place(of entry: PromptEntry) -> String { "\(path):\(entry.line): \(entry.id)" }
-}
-
-extension TraceError {
-    /// Whether what an earlier run left is what stands in the way, so that beginning again helps.
-    fileprivate var isOfEarlierRun: Bool {
-        switch self {
-        case .cannotResume, .damaged, .notATrace, .unsupportedVersion: true
-        default: false
-        }
-    }
 }

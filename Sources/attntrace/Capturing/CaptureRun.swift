@@ -25,17 +25,16 @@ struct CaptureRun {
     ) throws -> CaptureResult {
         let start = ContinuousClock.now
         let sampler = try session.sampler(for: prompt)
-        let earlier = resumes ? try EarlierRun(at: output) : nil
-        if let earlier, earlier.isFinished {
-            guard let reason = try disagreement(with: earlier, sampler, session) else {
-                let chosen = ChosenEncoding(encoding: earlier.encoding, reason: "as it was captured")
+        if resumes, let finished = try finishedTrace() {
+            guard let reason = try disagreement(with: finished, sampler, session) else {
+                let chosen = ChosenEncoding(encoding: AttentionEncoding(of: finished), reason: "as it was captured")
                 return try CaptureResult(
-                    status: .skipped, trace: earlier.trace, chosen: chosen, seconds: seconds(since: start))
+                    status: .skipped, trace: finished, chosen: chosen, seconds: seconds(since: start))
             }
             if !overwrites { throw TraceError.cannotResume(path: output, reason: reason) }
         }
-        let begun = earlier.flatMap { $0.isFinished ? nil : $0 }
-        let chosen = try session.encoding(for: prompt, sampler: sampler, earlier: begun)
+        let begun = resumes ? try TraceWriter.resumable(output) : nil
+        let chosen = try session.encoding(for: prompt, sampler: sampler, begun: begun)
         if let warning = chosen.warning { warn(warning) }
         try session.capture.run(
             prompt: prompt, sampler: sampler, recording: session.recording(chosen.encoding),
@@ -48,21 +47,46 @@ struct CaptureRun {
             if $0.step < $0.steps { try Interruption.check() }
         }
         return try CaptureResult(
-            status: .done, trace: Trace(path: output), chosen: chosen, resumedFrom: begun?.steps,
+            status: .done, trace: Trace(path: output), chosen: chosen, resumedFrom: begun?.committedSteps,
             seconds: seconds(since: start))
+    }
+
+    /// The trace that is there; nil where there is none, or something that is to be replaced and is no trace.
+    private func finishedTrace() throws -> Trace? {
+        guard FileManager.default.fileExists(atPath: output) else { return nil }
+        do {
+            return try Trace(path: output)
+        } catch let error as TraceError where overwrites && error.isAboutTheFile {
+            return nil
+        }
     }
 
     /// In what a finished trace is of other settings than this run; nil where it is of the same.
     private func disagreement(
-        with earlier: EarlierRun, _ sampler: Sampler, _ session: CaptureSession
+        with finished: Trace, _ sampler: Sampler, _ session: CaptureSession
     ) throws -> String? {
-        guard earlier.trace.isComplete else { return "it is whole, but its run did not go its full way" }
+        guard finished.isComplete else { return "its run did not go its full way" }
         // What the program was to choose, it chose then.
-        let encoding = session.options.record.encoding ?? earlier.encoding
+        let encoding = session.options.record.encoding ?? AttentionEncoding(of: finished)
         return try session.capture.disagreement(
-            with: earlier.trace, prompt: prompt, sampler: sampler, recording: session.recording(encoding),
+            with: finished, prompt: prompt, sampler: sampler, recording: session.recording(encoding),
             suppression: session.suppression, label: label)
     }
 
     private func seconds(since start: ContinuousClock.Instant) -> Double { (ContinuousClock.now - start) / .seconds(1) }
+}
+
+extension AttentionEncoding {
+    /// The one that a trace was begun with.
+    init(of trace: Trace) { self.init(of: trace.planned.signals) }
+}
+
+extension TraceError {
+    /// Whether what an earlier run left is what stands in the way, so that replacing it helps.
+    var isAboutTheFile: Bool {
+        switch self {
+        case .cannotResume, .damaged, .notATrace, .unsupportedVersion: true
+        default: false
+        }
+    }
 }

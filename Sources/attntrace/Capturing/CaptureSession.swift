@@ -24,9 +24,9 @@ struct CaptureSession {
     }
 
     /// How a prompt's full attention is recorded: as asked for; as an earlier run began; else as fits best.
-    func encoding(for prompt: Prompt, sampler: Sampler, earlier: EarlierRun?) throws -> ChosenEncoding {
+    func encoding(for prompt: Prompt, sampler: Sampler, begun: Trace?) throws -> ChosenEncoding {
         if let encoding = options.record.encoding { return ChosenEncoding(encoding: encoding, reason: "asked for") }
-        if let earlier { return ChosenEncoding(encoding: earlier.encoding, reason: "as it was begun") }
+        if let begun { return ChosenEncoding(encoding: AttentionEncoding(of: begun), reason: "as it was begun") }
         let choice = try capture.choose(
             prompt: prompt, sampler: sampler, recording: options.recording(for: capture.configuration),
             limit: options.record.sizeLimit.bytes)
