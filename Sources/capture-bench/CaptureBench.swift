@@ -90,6 +90,6 @@ struct CaptureBench {
     private static func peakBytes() throws -> Int {
         let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
         let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") } ?? ""
-        return line.split(separator: " ").compactMap { Int($0) }.first.map { $0 * 1024 } ?? 0
+        return line.split(whereSeparator: \.isWhitespace).compactMap { Int($0) }.first.map { $0 * 1024 } ?? 0
     }
 }
