@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 # Files of `make fuzz`.
 FILES ?= 20000
 
-.PHONY: help setup setup-test build demo test lint format unit interop crash fuzz parity bench train clean
+.PHONY: help setup setup-test build demo test lint format unit interop crash fuzz parity bench bench-large peers train clean
 
 help:
 	@echo "make demo    capture two small models and see where their attention sinks float"
@@ -18,7 +18,9 @@ help:
 	@echo "make fuzz    read mutated traces; FILES=20000 of them"
 	@echo "make build   the command, at .build/release/attntrace"
 	@echo "make bench   speed against peers, written to out/bench.json"
+	@echo "make bench-large  one step of a model of LLaDA-8B's shape; LARGE_LAYERS=32 takes 16 GB of disk (and memory)"
 	@echo "make parity  recompute the fixtures of numbers with the installed PyTorch and NumPy, and compare"
+	@echo "make peers   numbers and speed against llama.cpp, which is built from source first (minutes)"
 	@echo "make train   train the embedded models again (hours)"
 	@echo "make format  swift format, in place"
 
@@ -67,6 +69,16 @@ bench:
 	@scripts/setup.sh peers
 	$(BUILD)
 	ATTNTRACE=$(BINARY) .venv-peers/bin/python Benchmarks/bench.py
+
+peers:
+	@scripts/setup.sh llama
+	$(BUILD)
+	.venv-peers/bin/python Benchmarks/llama/compare.py --bin $(dir $(BINARY))
+
+bench-large:
+	@scripts/setup.sh peers
+	$(BUILD) --product capture-bench
+	.venv-peers/bin/python Benchmarks/large/run.py --binary $(dir $(BINARY))capture-bench
 
 train:
 	models/training/train_all.sh

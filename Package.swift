@@ -55,7 +55,10 @@ let package = Package(
         .testTarget(
             name: "TraceFormatTests", dependencies: ["TraceFormat", "CCodec", "CDeflate"], swiftSettings: strict),
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer"], swiftSettings: strict),
-        .testTarget(name: "CaptureTests", dependencies: ["Capture"], swiftSettings: strict),
+        // Products on AMX tiles, compiled for tiles in plain C.
+        .target(name: "AMXEmulation", dependencies: ["CKernels"], path: "Tests/AMXEmulation"),
+        .testTarget(
+            name: "CaptureTests", dependencies: ["Capture", "CKernels", "AMXEmulation"], swiftSettings: strict),
         .testTarget(name: "AnalysisTests", dependencies: ["Analysis"], swiftSettings: strict),
     ]
 )

@@ -39,6 +39,16 @@ def forward():
             f"forward with maps, {r['model']}, {kind}, {r['length']} tokens, {r['threads']} threads",
             r["attntrace"]["median_ms"], r["pytorch"]["median_ms"], "ms", f"PyTorch {report['torch']} eager, float32",
         )
+        if r["model"] == "134M":
+            row(
+                f"the same, {kind}, as the peers do it", r["attntrace"]["median_ms"], r["a_pass_a_layer_ms"], "ms",
+                "theirs: a pass for each layer, keeping its maps",
+            )
+    made = report["generation"]
+    row(
+        f"autoregressive, 134M, {made['tokens']} tokens through a key-value cache, {made['threads']} threads",
+        made["attntrace_s"], made["transformers_s"], "s", "theirs: transformers generate, float32",
+    )
 
 
 def capture(model, name, prompt, generated, rounds, steps=None):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 fixtures = Path(__file__).resolve().parent.parent / "Tests" / "Fixtures"
 failed = []
-for script in sorted(fixtures.glob("*/make_fixtures.py")):
+for script in sorted(fixtures.glob("*/make_*.py")):
     print(f"== {script.relative_to(fixtures.parent.parent)} --check", flush=True)
     if subprocess.run([sys.executable, script, "--check"]).returncode != 0:
-        failed.append(script.parent.name)
+        failed.append(f"{script.parent.name}/{script.stem}")
 print(f"parity: {', '.join(failed)} differ" if failed else "parity: everything agrees")
 sys.exit(1 if failed else 0)

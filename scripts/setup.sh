@@ -3,6 +3,8 @@
 # Repeatable: what is there already is left alone, without a network.
 #   scripts/setup.sh build     what building and running needs
 #   scripts/setup.sh test      also what the tests and the demo's Python part need
+#   scripts/setup.sh peers     also what we are measured against
+#   scripts/setup.sh llama     also llama.cpp, built from source: minutes
 set -eu
 cd "$(dirname "$0")/.."
 what=${1:-build}
@@ -49,8 +51,8 @@ fi
 [ "$what" = build ] && exit 0
 
 environment() {
-    # $1 folder, $2 requirements file
-    stamp="$1/.installed"
+    # $1 folder, $2 requirements file, $3 what it is where the folder has several
+    stamp="$1/.installed${3:+-$3}"
     if [ ! -f "$stamp" ] || ! cmp -s "$2" "$stamp"; then
         echo "setup: making the Python environment $1 from $2" >&2
         python3 -m venv "$1" || fail "python3 cannot make a virtual environment in $1"
@@ -60,5 +62,12 @@ environment() {
     fi
 }
 environment .venv Tests/Interop/requirements.txt
-[ "$what" = peers ] && environment .venv-peers Benchmarks/requirements.txt
-exit 0
+[ "$what" = test ] && exit 0
+environment .venv-peers Benchmarks/requirements.txt
+[ "$what" = llama ] || exit 0
+# Its package on PyPI is source; CMake and Ninja come with it, a compiler does not.
+command -v c++ >/dev/null 2>&1 || fail "building llama.cpp takes a C++ compiler: apt-get install g++"
+[ -f .venv-peers/.installed-llama ] || echo "setup: llama.cpp is built from source, which takes minutes" >&2
+# Without its reader of pictures.
+export CMAKE_ARGS="-DLLAVA_BUILD=OFF ${CMAKE_ARGS:-}"
+environment .venv-peers Benchmarks/llama/requirements.txt llama

@@ -99,23 +99,62 @@ class Eager:
         return F.linear(F.rms_norm(x, x.shape[-1:], self.norm, 1e-5), self.head), maps
 
 
+class Bench:
+    """Our side: a process that runs passes when told."""
+
+    def __init__(self, command, cpu):
+        clock = {"FORWARD_BENCH_CLOCK": "cpu" if cpu else "wall"}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **clock})
+        self.about = json.loads(self.process.stdout.readline())
+
+    def times(self, order):
+        self.process.stdin.write(order + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def generation(binary: str, s: dict, threads: int, rounds: int, tokens: int = 256):
+    """Greedy generation through a key-value cache: ours, every step's attention handed out, beside transformers'
+    generate, which keeps none."""
+    from transformers import GenerationConfig, LlamaForCausalLM
+
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as name:
+        write_model(Path(name), s, causal=True)
+        model = LlamaForCausalLM.from_pretrained(name, dtype=torch.float32).eval()
+        options = GenerationConfig(do_sample=False, max_new_tokens=tokens, min_new_tokens=tokens, pad_token_id=0)
+        ours, a, b = Bench([binary, name, str(threads), str(tokens)], cpu=False), [], []
+        with torch.inference_mode():
+            for turn in range(rounds + 1):
+                mine = sum(ours.times(f"step {tokens}"))
+                begin = time.perf_counter()
+                made = model.generate(torch.tensor([[13]]), generation_config=options)
+                theirs = time.perf_counter() - begin
+                assert made.shape[1] == tokens + 1
+                if turn:  # the first one warms up
+                    a.append(mine)
+                    b.append(theirs)
+        ours.close()
+    return {"tokens": tokens, "threads": threads, "attntrace_s": statistics.median(a), "transformers_s": statistics.median(b)}
+
+
 def measure(binary: str, s: dict, threads: int, rounds: int, causal: bool, extra: list, cpu: bool):
     now = time.process_time if cpu else time.perf_counter
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         eager = Eager(folder, s, *write_model(folder, s, causal), causal)
-        command = [binary, name, str(threads), str(s["length"]), *extra]
-        ours = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "FORWARD_BENCH_CLOCK": "cpu" if cpu else "wall"})
-        about = json.loads(ours.stdout.readline())
+        ours = Bench([binary, name, str(threads), str(s["length"]), *extra], cpu)
         ids = torch.tensor([(i * 7919 + 13) % s["vocabulary"] for i in range(s["length"])])
         eager(ids)
         a, b = [], []
         for _ in range(rounds):
-            ours.stdin.write(f"go {s['passes']}\n")
-            ours.stdin.flush()
-            a.append(min(json.loads(ours.stdout.readline())))
+            a.append(min(ours.times(f"go {s['passes']}")))
             times = []
             for _ in range(s["passes"]):
                 begin = now()
@@ -123,11 +162,16 @@ def measure(binary: str, s: dict, threads: int, rounds: int, causal: bool, extra
                 times.append(now() - begin)
             b.append(min(times))
             time.sleep(0.02)  # PyTorch's threads spin for a while
-        ours.stdin.close()
-        ours.wait()
-    row = {"threads": threads, "causal": causal, **{k: v for k, v in s.items() if k != "passes"}, **about}
+        ours.close()
+        # The peers' way to the maps of all layers: a pass for each, keeping one layer's.
+        begin = now()
+        for layer in range(s["layers"]):
+            eager(ids)[1][layer].sum()
+        a_layer_a_pass = now() - begin
+    row = {"threads": threads, "causal": causal, **{k: v for k, v in s.items() if k != "passes"}, **ours.about}
     for key, times in (("attntrace", a), ("pytorch", b)):
         row[key] = {"best_ms": min(times) * 1e3, "median_ms": statistics.median(times) * 1e3}
+    row["a_pass_a_layer_ms"] = a_layer_a_pass * 1e3
     row["ratio_best"] = min(b) / min(a)
     row["ratio_median"] = statistics.median(b) / statistics.median(a)
     return row
@@ -160,8 +204,12 @@ def main():
                     f"attntrace {ours['best_ms']:7.2f} / {ours['median_ms']:7.2f}   "
                     f"PyTorch eager {peer['best_ms']:7.2f} / {peer['median_ms']:7.2f}   "
                     f"ratio {row['ratio_best']:.2f} / {row['ratio_median']:.2f}", flush=True)
+    made = None if a.cpu or a.model == "embedded" else generation(a.binary, HUNDRED_M, a.threads, 3)
     if a.json:
-        json.dump({"torch": torch.__version__, "rows": rows}, sys.stdout, indent=1)
+        json.dump({"torch": torch.__version__, "rows": rows, "generation": made}, sys.stdout, indent=1)
+    elif made:
+        ours, peer = made["attntrace_s"], made["transformers_s"]
+        print(f"134M, {made['tokens']} tokens one at a time: {ours:.2f} s, transformers {peer:.2f} s, ratio {peer / ours:.2f}")
 
 
 if __name__ == "__main__":

@@ -20,5 +20,11 @@
 
 #include "kernels_body.h"
 
+// The same kernels, but for the products of bfloat16.
+const ck_kernels ck_table_avx512_bf16 = CK_TABLE_OF(CK_AVX512_BF16, "avx512_bf16", &ck_products_avx512_bf16);
+#if defined(__linux__)
+const ck_kernels ck_table_amx = CK_TABLE_OF(CK_AMX, "amx", &ck_products_amx);
+#endif
+
 #pragma clang attribute pop
 #endif

@@ -7,58 +7,9 @@
 //   CK_ISA, CK_LABEL, CK_TABLE  the table's fields and its name
 // and sets the target of the functions by `#pragma clang attribute`.
 
-#include <float.h>
-#include <math.h>
 #include <string.h>
 
-#include "ckernels.h"
-
-#define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("clang loop unroll(full)")
-
-typedef float V __attribute__((ext_vector_type(CK_WIDTH)));
-typedef float V_unaligned __attribute__((ext_vector_type(CK_WIDTH), aligned(4)));
-typedef double D_unaligned __attribute__((ext_vector_type(CK_WIDTH), aligned(8)));
-typedef int32_t I __attribute__((ext_vector_type(CK_WIDTH)));
-typedef uint32_t U __attribute__((ext_vector_type(CK_WIDTH)));
-typedef uint16_t H_unaligned __attribute__((ext_vector_type(CK_WIDTH), aligned(2)));
-
-INLINE V load(const float *p) { return *(const V_unaligned *)p; }
-INLINE void store(float *p, V x) { *(V_unaligned *)p = x; }
-
-/// Loads a vector of weights. bfloat16 is the upper half of a float32, so widening is a shift.
-INLINE V load_weights(const int brain, const void *base, size_t at) {
-    if (brain) return (V)(__builtin_convertvector(*(const H_unaligned *)((const uint16_t *)base + at), U) << 16);
-    return load((const float *)base + at);
-}
-
-INLINE float sum_lanes(V x) {
-    float lanes[CK_WIDTH], sum = 0;
-    store(lanes, x);
-    for (int i = 0; i < CK_WIDTH; i++) sum += lanes[i];
-    return sum;
-}
-
-/// e^x for x <= 88, relative error 2e-7; 0 below -87.3. Cephes' polynomial for expf.
-INLINE V exponential(V x) {
-    const V magic = (V)12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-    I keep = x > (V)-87.3f;
-    V shifted = CK_FMA(x, (V)1.44269504088896341f, magic);
-    V n = shifted - magic;
-    V r = CK_FMA(n, (V)-0.693359375f, x);
-    r = CK_FMA(n, (V)2.12194440e-4f, r);
-    V p = (V)1.9875691500e-4f;
-    p = CK_FMA(p, r, (V)1.3981999507e-3f);
-    p = CK_FMA(p, r, (V)8.3334519073e-3f);
-    p = CK_FMA(p, r, (V)4.1665795894e-2f);
-    p = CK_FMA(p, r, (V)1.6666665459e-1f);
-    p = CK_FMA(p, r, (V)5.0000001201e-1f);
-    p = CK_FMA(p, r * r, r + (V)1.0f);
-    // The low bits of `shifted` are n; its exponent and leading bits vanish in the shift.
-    I power = ((I)shifted << 23) + (I)(127 << 23);
-    V y = p * (V)power;
-    return (V)((I)y & keep);
-}
+#include "vector_body.h"
 
 /// c[rows, vectors * CK_WIDTH] = a times b, b having `b_stride` numbers a row.
 INLINE void tile(const int rows, const int vectors, const int brain, const float *a, size_t a_stride,
@@ -152,10 +103,7 @@ INLINE void swiglu_as(const int brain, const float *a, size_t a_stride, const vo
         for (size_t r = 0; r < some; r++) {
             float *out = c + (row + r) * c_stride;
             for (size_t j = 0; j < CK_PANEL; j += CK_WIDTH) {
-                V x = load(g + r * CK_PANEL + j);
-                // e^88 is finite; beyond it silu(x) is below 1e-36 in magnitude anyway.
-                V negated = __builtin_elementwise_min(-x, (V)88.0f);
-                V y = x / ((V)1.0f + exponential(negated)) * load(u + r * CK_PANEL + j);
+                V y = gated(load(g + r * CK_PANEL + j), load(u + r * CK_PANEL + j));
                 if (j + CK_WIDTH <= columns) {
                     store(out + j, y);
                 } else {
@@ -339,4 +287,64 @@ static void rotate(float *x, size_t x_stride, const float *cosine, const float *
     }
 }
 
-const ck_kernels CK_TABLE = {CK_ISA, CK_LABEL, multiply, swiglu, attention, rms_norm, rotate, rebuild};
+/// Up to CK_VECTORS vectors of a tile of the products below.
+INLINE void product_vectors(const int vectors, const int first, const char *weights, size_t weights_stride,
+                            const char *columns, size_t column_bytes, size_t count, float *sums, size_t sums_stride,
+                            int more) {
+    V sum[CK_ROWS][CK_VECTORS];
+    const float *from[CK_VECTORS];
+    UNROLL for (int v = 0; v < vectors; v++) {
+        const int lane = (first + v) * CK_WIDTH;
+        from[v] = (const float *)(columns + lane / CK_COLUMN * column_bytes) + lane % CK_COLUMN;
+    }
+    UNROLL for (int r = 0; r < CK_ROWS; r++) {
+        UNROLL for (int v = 0; v < vectors; v++)
+            sum[r][v] = more ? load(sums + r * sums_stride + (first + v) * CK_WIDTH) : (V)0.0f;
+    }
+    for (size_t i = 0; i < count; i++) {
+        V inputs[CK_VECTORS];
+        UNROLL for (int v = 0; v < vectors; v++) inputs[v] = load(from[v] + i * CK_COLUMN);
+        UNROLL for (int r = 0; r < CK_ROWS; r++) {
+            V x = (V)((const float *)(weights + r * weights_stride))[i];
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = CK_FMA(x, inputs[v], sum[r][v]);
+        }
+    }
+    UNROLL for (int r = 0; r < CK_ROWS; r++) {
+        UNROLL for (int v = 0; v < vectors; v++)
+            store(sums + r * sums_stride + (first + v) * CK_WIDTH, sum[r][v]);
+    }
+}
+
+INLINE void product_tile(const int group, const char *weights, size_t weights_stride, const char *columns,
+                         size_t column_bytes, size_t count, float *sums, size_t sums_stride, int more) {
+    const int vectors = group * (CK_COLUMN / CK_WIDTH);
+    UNROLL for (int v = 0; v < vectors; v += CK_VECTORS)
+        product_vectors(vectors - v < CK_VECTORS ? vectors - v : CK_VECTORS, v, weights, weights_stride, columns,
+                        column_bytes, count, sums, sums_stride, more);
+}
+
+#define PRODUCT_PAIRS 0
+#define PRODUCT_ROWS CK_ROWS
+#define PRODUCT_COLUMNS (CK_WIDTH == CK_COLUMN ? CK_VECTORS : 1)
+#include "products_body.h"
+
+/// Columns of float32.
+static void arrange_exactly(const float *a, size_t a_stride, size_t rows, size_t k, void *column) {
+    arrange_floats(0, a, a_stride, rows, k, column);
+}
+
+/// Columns of float32 that were rounded to bfloat16, for sets without products of it.
+static void arrange_rounded(const float *a, size_t a_stride, size_t rows, size_t k, void *column) {
+    arrange_floats(1, a, a_stride, rows, k, column);
+}
+
+static void product_exactly(const ck_product_job *job) { product_as(job, 0); }
+static void product_rounded(const ck_product_job *job) { product_as(job, 1); }
+
+static const ck_products products_float32 = {4, arrange_exactly, product_exactly};
+static const ck_products products_rounded = {4, arrange_rounded, product_rounded};
+
+#define CK_TABLE_OF(isa, label, brain_products)                                                              \
+    {isa, label, multiply, swiglu, attention, rms_norm, rotate, rebuild, &products_float32, brain_products}
+
+const ck_kernels CK_TABLE = CK_TABLE_OF(CK_ISA, CK_LABEL, &products_rounded);

@@ -1,7 +1,10 @@
 // Threads that share loops. A loop on the embedded model's matrices lasts some ten microseconds, less than waking a
 // thread does, so a thread that runs out of work looks for more for a while before it sleeps. Indices are handed
 // out one at a time: a thread that the system has put aside holds up one index, not its share of the loop.
-#include <limits.h>
+#ifdef __linux__
+#define _GNU_SOURCE // for affinity
+#endif
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -29,7 +32,7 @@ struct ck_pool {
     void *context;
     int threads;
     int started;
-    int spins;
+    _Atomic int spins;
     _Atomic int sleepers;
     _Atomic int stopping;
     pthread_mutex_t sleep_lock;
@@ -139,6 +142,26 @@ void ck_pool_destroy(ck_pool *pool) {
     free(pool->handles);
     free(pool->members);
     free(pool);
+}
+
+int ck_pool_pin(ck_pool *pool, const int *processors, int count) {
+#ifdef __linux__
+    for (int i = 0; i < pool->threads; i++) {
+        const int processor = processors[i % count];
+        cpu_set_t set;
+        CPU_ZERO(&set);
+        if (processor < 0 || processor >= CPU_SETSIZE) return EINVAL;
+        CPU_SET(processor, &set);
+        const int failure = pthread_setaffinity_np(i == 0 ? pthread_self() : pool->handles[i], sizeof set, &set);
+        if (failure) return failure;
+    }
+    // Threads that share a processor would keep each other from it by looking for work. No loop runs yet.
+    if (pool->threads > count) pool->spins = 1;
+    return 0;
+#else
+    (void)pool, (void)processors, (void)count;
+    return ENOTSUP;
+#endif
 }
 
 int ck_pool_threads(const ck_pool *pool) { return pool->threads; }

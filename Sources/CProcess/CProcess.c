@@ -1,10 +1,50 @@
 #define _GNU_SOURCE
 #include "CProcess.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 int cprocess_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 int cprocess_memory_file(void) { return memfd_create("output", MFD_CLOEXEC); }
+
+static volatile sig_atomic_t interruption = 0;
+static int stderr_is_terminal = 0;
+
+static void note(int number) {
+    if (interruption != 0) {
+        // Ends the process when this handler returns.
+        signal(number, SIG_DFL);
+        raise(number);
+        return;
+    }
+    interruption = number;
+    // The line break is for a terminal, whose cursor stands behind ^C or a line of progress.
+    static const char text[] = "\nattntrace: stopping after this step; once more stops at once\n";
+    int skip = stderr_is_terminal ? 0 : 1;
+    int saved = errno;
+    if (write(STDERR_FILENO, text + skip, sizeof text - 1 - skip) < 0) errno = saved;
+}
+
+void cprocess_note_interruption(void) {
+    stderr_is_terminal = isatty(STDERR_FILENO);
+    static const int signals[] = {SIGINT, SIGTERM};
+    for (int i = 0; i < 2; i++) {
+        struct sigaction old;
+        if (sigaction(signals[i], NULL, &old) != 0 || old.sa_handler != SIG_DFL) continue;
+        struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
+        sigemptyset(&action.sa_mask);
+        sigaction(signals[i], &action, NULL);
+    }
+}
+
+int cprocess_interruption(void) { return interruption; }
+
+void cprocess_end_by(int number) {
+    signal(number, SIG_DFL);
+    raise(number);
+    _exit(128 + number);
+}

@@ -17,4 +17,9 @@ public enum AttentionEncoding: String, Sendable, CaseIterable {
         case .received: [.received]
         }
     }
+
+    /// The one that a trace of these signals keeps.
+    public init(of signals: Set<Signal>) {
+        self = signals.contains(.maps) ? .maps : signals.contains(.qk) ? .qk : .received
+    }
 }

@@ -15,47 +15,45 @@ public final class Capture {
     public let directory: String
     /// The model's shape and special tokens.
     public let configuration: ModelConfiguration
-    /// The model's tokenizer; nil where the directory has no tokenizer.json.
-    public let tokenizer: Tokenizer?
+    /// What turns prompts into what the model reads.
+    public let renderer: PromptRenderer
+    /// The model's tokenizer; nil where the directory has none.
+    public var tokenizer: Tokenizer? { renderer.tokenizer }
     /// The model.
     public let transformer: Transformer
 
     private let checkpoint: Checkpoint
-    private lazy var weightsSHA256 = checkpoint.weightsSHA256()
+    private var weightsSHA256: String?
 
-    /// Loads a model: `config.json`, the safetensors, and `tokenizer.json` if there is one.
+    /// Loads a model: `config.json`, the safetensors, and the tokenizer's files if there are any.
     ///
     /// - Parameters:
     ///   - directory: where they are.
     ///   - threads: threads of the forward pass; nil: one for each processor.
+    ///   - affinity: processors to bind the threads to; empty: where the system puts them.
+    ///   - numericType: the arithmetic of products with weights; nil: ``NumericType/automatic(for:storedAsBFloat16:)``.
     /// - Throws: ``ModelError`` and `TokenizerError`, naming the file and what is wrong with it.
-    public init(model directory: String, threads: Int? = nil) throws {
+    public init(
+        model directory: String, threads: Int? = nil, affinity: [Int] = [], numericType: NumericType? = nil
+    ) throws {
         self.directory = directory
         configuration = try ModelConfiguration(directory: directory)
-        tokenizer = try Self.loadTokenizer(of: directory)
+        renderer = try PromptRenderer(model: directory, configuration: configuration)
         checkpoint = try Checkpoint(directory: directory)
         transformer = try Transformer(
             configuration: configuration, checkpoint: checkpoint,
-            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount)
+            threads: threads ?? ProcessInfo.processInfo.activeProcessorCount, affinity: affinity,
+            numericType: numericType)
     }
 
-    /// The tokenizer of a model's directory; nil where it has none. Errors: `TokenizerError`.
-    public static func loadTokenizer(of directory: String) throws -> Tokenizer? {
-        let path = tokenizerPath(of: directory)
-        guard FileManager.default.fileExists(atPath: path) else { return nil }
-        return try Tokenizer(contentsOf: path)
-    }
+    /// A prompt as the model reads it. Errors: those of ``PromptRenderer/render(_:)``.
+    public func render(_ prompt: Prompt) throws -> RenderedPrompt { try renderer.render(prompt) }
 
-    /// The token ids of a prompt. Errors: ``CaptureError/noTokenizer(directory:)``, `TokenizerError`.
-    public func tokenIDs(of prompt: Prompt) throws -> [Int32] {
-        try prompt.tokenIDs(with: tokenizer, directory: directory)
-    }
-
-    /// Checks and sizes a run without running it. Errors: those of ``tokenIDs(of:)`` and ``CapturePlan``.
+    /// Checks and sizes a run without running it. Errors: those of ``render(_:)`` and ``CapturePlan``.
     public func plan(
         prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions()
     ) throws -> CapturePlan {
-        try plan(promptIDs: tokenIDs(of: prompt), sampler: sampler, recording: recording)
+        try plan(prompt: render(prompt), sampler: sampler, recording: recording)
     }
 
     /// Which encoding of the full attention `auto` takes for a run; `recording` says what is recorded beside, and `limit`
@@ -66,13 +64,13 @@ public final class Capture {
     public func choose(
         prompt: Prompt, sampler: Sampler, recording: RecordingOptions, limit: Int = RecordingChoice.sizeLimit
     ) throws -> RecordingChoice {
-        let promptIDs = try tokenIDs(of: prompt)
+        let prompt = try render(prompt)
         return try RecordingChoice(limit: limit, signals: recording.signals) { signals in
             var recording = recording
             recording.signals = signals
-            return try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
+            return try plan(prompt: prompt, sampler: sampler, recording: recording)
         } probe: { plan in
-            try self.rebuildError(of: promptIDs, plan.trace)
+            try self.rebuildError(of: prompt.ids, plan.trace)
         }
     }
 
@@ -97,6 +95,7 @@ public final class Capture {
     ///   - path: the trace.
     ///   - overwrite: whether an existing trace is replaced.
     ///   - resumes: whether a run that was killed is taken up at its last committed step; without one, it begins.
+    ///   - label: what a batch says of the prompt, for the provenance.
     ///   - commandLine: for the provenance.
     ///   - progress: told of each finished step, on this thread; what it throws ends the run.
     /// - Returns: the tokens, and when each was written.
@@ -106,29 +105,33 @@ public final class Capture {
     public func run(
         prompt: Prompt, sampler: Sampler, recording: RecordingOptions = RecordingOptions(),
         suppression: Suppression? = nil, to path: String, overwrite: Bool = false, resumes: Bool = false,
-        commandLine: String = "",
+        label: PromptLabel = PromptLabel(), commandLine: String = "",
         progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
-        let promptIDs = try tokenIDs(of: prompt)
+        let prompt = try render(prompt)
+        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording, suppression: suppression)
         var recording = recording
-        if suppression != nil { recording.signals.insert(.suppressed) }
-        let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: recording)
-        try suppression?.validate(configuration, positionCount: plan.trace.positionCount)
+        recording.memoryBudget = try plan.writerBudget(
+            recording, threads: transformer.pool.threadCount, numericType: transformer.numericType)
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
-        var provenance = try provenance(prompt: prompt, sampler: plan.sampler, commandLine: commandLine)
-        provenance.intervention = try suppression?.parameters() ?? ""
+        let provenance = try provenance(
+            prompt: prompt, sampler: plan.sampler, suppression: suppression, label: label, commandLine: commandLine)
         if resumes, suppression?.dependsOnRun == true { try checkSuppressionCanResume(path, plan.trace) }
         let (writer, point) = try writer(
             to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
             resumes: resumes)
         do {
+            if !prompt.regions.isEmpty {
+                try writer.write(
+                    prompt.regions, of: prompt.regionOfPosition(generating: plan.trace.generatedLength))
+            }
             let recorder = Recorder(
                 writer: writer, pool: transformer.pool, kernels: transformer.kernels, resuming: point
             ) { [tokenizer] id in
                 tokenizer?.tokenText(id) ?? ""
             }
             let generation = try generate(
-                from: promptIDs, sampler: plan.sampler, suppression: suppression, observer: recorder, resuming: point,
+                from: prompt.ids, sampler: plan.sampler, suppression: suppression, observer: recorder, resuming: point,
                 progress: progress)
             try writer.finish()
             return generation
@@ -136,6 +139,20 @@ public final class Capture {
             writer.abandon()
             throw error
         }
+    }
+
+    /// In what a run would differ from the one that made a trace; nil where that trace is what it would make.
+    ///
+    /// - Throws: those of ``plan(prompt:sampler:recording:)``, and what reading the trace throws.
+    public func disagreement(
+        with trace: Trace, prompt: Prompt, sampler: Sampler, recording: RecordingOptions,
+        suppression: Suppression? = nil, label: PromptLabel = PromptLabel()
+    ) throws -> String? {
+        let prompt = try render(prompt)
+        let plan = try plan(prompt: prompt, sampler: sampler, recording: recording, suppression: suppression)
+        let provenance = try provenance(
+            prompt: prompt, sampler: plan.sampler, suppression: suppression, label: label, commandLine: "")
+        return try trace.disagreement(with: plan.trace, provenance)
     }
 
     /// A diffusion run goes on from what its last step suppressed, which must then be there of every layer and head.
@@ -168,18 +185,24 @@ public final class Capture {
         prompt: Prompt, sampler: Sampler, suppression: Suppression? = nil,
         progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Generation {
-        let promptIDs = try tokenIDs(of: prompt)
-        let plan = try plan(promptIDs: promptIDs, sampler: sampler, recording: RecordingOptions())
-        try suppression?.validate(configuration, positionCount: plan.trace.positionCount)
+        let prompt = try render(prompt)
+        let plan = try plan(
+            prompt: prompt, sampler: sampler, recording: RecordingOptions(), suppression: suppression)
         return try generate(
-            from: promptIDs, sampler: plan.sampler, suppression: suppression, observer: nil, resuming: nil,
+            from: prompt.ids, sampler: plan.sampler, suppression: suppression, observer: nil, resuming: nil,
             progress: progress)
     }
 
-    private func plan(promptIDs: [Int32], sampler: Sampler, recording: RecordingOptions) throws -> CapturePlan {
-        try CapturePlan(
-            configuration: configuration, promptIDs: promptIDs, sampler: sampler, recording: recording,
+    private func plan(
+        prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions, suppression: Suppression? = nil
+    ) throws -> CapturePlan {
+        var recording = recording
+        if suppression != nil { recording.signals.insert(.suppressed) }
+        let plan = try CapturePlan(
+            configuration: configuration, prompt: prompt, sampler: sampler, recording: recording,
             textWidth: tokenizer?.longestTokenText ?? 1)
+        try suppression?.validate(configuration, positionCount: plan.trace.positionCount)
+        return plan
     }
 
     private func generate(
@@ -192,34 +215,35 @@ public final class Capture {
                 suppression, configuration: configuration, promptLength: promptIDs.count, seed: sampler.seed,
                 next: observer, resuming: point)
         }
-        if let progress { observer = ProgressReporter(steps: sampler.stepCount, next: observer, report: progress) }
-        switch sampler {
-        case .llada(let sampler):
-            guard let maskID = configuration.maskTokenID else { throw CaptureError.noMaskToken }
-            return try sampler.generate(
-                from: promptIDs, with: transformer, maskID: Int32(maskID), observer: observer, resuming: point)
-        case .autoregressive(let sampler):
-            return try sampler.generate(from: promptIDs, with: transformer, observer: observer, resuming: point)
+        let maskID = configuration.maskTokenID.map(Int32.init)
+        if let progress {
+            let masked = maskID.map { mask in promptIDs.count { $0 == mask } } ?? 0
+            observer = ProgressReporter(
+                steps: sampler.stepCount(maskedPromptCount: masked), next: observer, report: progress)
         }
+        return try sampler.method.generate(
+            from: promptIDs, with: transformer, maskID: maskID, observer: observer, resuming: point)
     }
 
-    private func provenance(prompt: Prompt, sampler: Sampler, commandLine: String) throws -> Provenance {
-        let tokenizerPath = Self.tokenizerPath(of: directory)
+    private func provenance(
+        prompt: RenderedPrompt, sampler: Sampler, suppression: Suppression?, label: PromptLabel, commandLine: String
+    ) throws -> Provenance {
+        let weightsSHA256 = try self.weightsSHA256 ?? checkpoint.weightsSHA256(pool: transformer.pool)
+        self.weightsSHA256 = weightsSHA256
         return Provenance(
             modelName: URL(fileURLWithPath: directory).standardizedFileURL.lastPathComponent,
             architecture: configuration.architectureName, modelConfiguration: configuration.source,
             weightsSHA256: weightsSHA256,
-            tokenizerSHA256: tokenizer == nil ? "" : try FileDigest.sha256(ofFile: tokenizerPath),
+            tokenizerSHA256: try FileDigest.sha256(ofFiles: tokenizer?.files ?? []),
             headCount: configuration.headCount, kvHeadCount: configuration.kvHeadCount,
             layerCount: configuration.layerCount, predictionOffset: configuration.predictionOffset,
             maskTokenID: configuration.maskTokenID ?? -1, sampler: sampler.name,
-            samplerParameters: try sampler.parameters(), seed: sampler.seed, numericType: "float32",
+            samplerParameters: try sampler.parameters(), seed: sampler.seed,
+            numericType: transformer.numericType.rawValue,
             kernel: transformer.kernels.name, threads: transformer.pool.threadCount,
             producer: "attntrace \(attntraceVersion)", commandLine: commandLine,
-            createdAt: Date().formatted(.iso8601), prompt: prompt.text)
-    }
-
-    private static func tokenizerPath(of directory: String) -> String {
-        URL(fileURLWithPath: directory).appendingPathComponent("tokenizer.json").path
+            createdAt: Date().formatted(.iso8601), prompt: prompt.text, promptID: label.id,
+            goldAnswers: try label.answersText(), chatTemplate: prompt.chatTemplate,
+            intervention: try suppression?.parameters() ?? "")
     }
 }

@@ -4,10 +4,24 @@ import TraceFormat
 public enum CaptureError: Error, Equatable, Sendable {
     /// The sampler is for another kind of model.
     case wrongSampler(sampler: String, needs: Causality)
+    /// The sampler takes a position's score from another row than the one that the model scores it with.
+    case wrongOffset(sampler: String, offset: Int)
     /// The model has no mask token, which a diffusion sampler needs.
-    case noMaskToken
-    /// A text was given, but the model's directory has no tokenizer.json.
+    case noMaskToken(sampler: String)
+    /// A text was given, but the model's directory has no tokenizer.
     case noTokenizer(directory: String)
+    /// A conversation has no message, or one of an unknown role.
+    case badConversation(reason: String)
+    /// No chat template has that name.
+    case unknownChatTemplate(name: String)
+    /// The model's chat template is none of those that are known by their hash.
+    case chatTemplateNotKnown(file: String, sha256: String)
+    /// A conversation was given, but neither the model's files nor its architecture say how to write one.
+    case noChatTemplate(directory: String)
+    /// A marked part of the prompt is not one.
+    case badRegion(name: String, reason: String)
+    /// The markers of a text with regions do not fit each other.
+    case badMarkers(reason: String)
     /// Prompt and generation are longer than the model takes.
     case tooLong(promptLength: Int, generatedLength: Int, maximum: Int, option: String)
     /// A token id of the prompt is outside the vocabulary.
@@ -29,6 +43,8 @@ public enum CaptureError: Error, Equatable, Sendable {
     case cannotResumeSuppression(path: String)
     /// A text to score has no token.
     case nothingToScore
+    /// The run needs more memory than it may take.
+    case memoryTooSmall(needed: Int, limit: Int)
     /// The disk seems too small for the trace.
     case diskTooSmall(path: String, needed: Int, free: Int)
 }
@@ -43,9 +59,27 @@ extension CaptureError: CustomStringConvertible {
         switch self {
         case .wrongSampler(let sampler, let needs):
             "the sampler \(sampler) is for \(needs.rawValue) models, which this one is not"
-        case .noMaskToken: "the model's config.json names no mask token, which the sampler llada needs"
+        case .wrongOffset(let sampler, let offset):
+            """
+            the sampler \(sampler) is for models that score a position by \(offset == 0 ? "its own row" : "the row before it"), \
+            which this one does not
+            """
+        case .noMaskToken(let sampler):
+            "the model's config.json names no mask token, which the sampler \(sampler) needs"
         case .noTokenizer(let directory):
-            "\(directory) has no tokenizer.json to read the prompt with; give token ids instead"
+            "\(directory) has no tokenizer.json, nor vocab.json and merges.txt, to read the prompt with; give token ids instead"
+        case .badConversation(let reason): "the conversation \(reason)"
+        case .unknownChatTemplate(let name):
+            "there is no chat template \"\(name)\"; known are \(ChatTemplate.all.map(\.name).joined(separator: ", "))"
+        case .chatTemplateNotKnown(let file, let sha256):
+            """
+            \(file): the chat template (sha256 \(sha256)) is not one that is known here; choose the one that it agrees \
+            with by name (\(ChatTemplate.all.map(\.name).joined(separator: ", "))), or give the rendered text as a prompt
+            """
+        case .noChatTemplate(let directory):
+            "\(directory) has no chat template; choose one by name, or give the rendered text as a prompt"
+        case .badRegion(let name, let reason): "the region \"\(name)\" \(reason)"
+        case .badMarkers(let reason): "the prompt's markers: \(reason)"
         case .tooLong(let promptLength, _, let maximum, _) where promptLength >= maximum:
             """
             the prompt has \(promptLength) tokens, but the model takes \(maximum), at least one of them generated: \
@@ -76,6 +110,11 @@ extension CaptureError: CustomStringConvertible {
             it of some layers or heads only; start again, or record all of them
             """
         case .nothingToScore: "the text to score has no token"
+        case .memoryTooSmall(let needed, let limit):
+            """
+            the run needs \(megabytes(needed)) of memory, weights included, and may take \(limit / 1_000_000) MB: allow it \
+            more, or shorten it, or record less
+            """
         case .diskTooSmall(let path, let needed, let free):
             """
             \(path): the trace may take \(megabytes(needed)) before compression, and \(megabytes(free)) are free; record \

@@ -14,19 +14,27 @@ public struct CapturePlan: Sendable, Equatable {
     /// Checks a run of a model.
     ///
     /// - Parameters:
-    ///   - promptIDs: the prompt's tokens.
+    ///   - prompt: the prompt as the model reads it; where it has regions, they are recorded.
     ///   - textWidth: bytes of the longest token's text.
     /// - Throws: ``CaptureError`` and ``SamplingError``, each naming what to change.
     public init(
-        configuration: ModelConfiguration, promptIDs: [Int32], sampler: Sampler, recording: RecordingOptions,
+        configuration: ModelConfiguration, prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions,
         textWidth: Int = 32
     ) throws {
         try sampler.validate()
+        let promptIDs = prompt.ids
+        var signals = recording.signals
+        if !prompt.regions.isEmpty { signals.insert(.regions) }
         let isCausal = configuration.visibility == .causal
         guard (sampler.causality == .causal) == isCausal else {
             throw CaptureError.wrongSampler(sampler: sampler.name, needs: sampler.causality)
         }
-        if sampler.causality == .bidirectional, configuration.maskTokenID == nil { throw CaptureError.noMaskToken }
+        guard sampler.predictionOffset == configuration.predictionOffset else {
+            throw CaptureError.wrongOffset(sampler: sampler.name, offset: sampler.predictionOffset)
+        }
+        if sampler.causality == .bidirectional, configuration.maskTokenID == nil {
+            throw CaptureError.noMaskToken(sampler: sampler.name)
+        }
         if isCausal, promptIDs.isEmpty { throw SamplingError.emptyPrompt }
         for (index, id) in promptIDs.enumerated() where id < 0 || Int(id) >= configuration.vocabularySize {
             throw CaptureError.unknownToken(id: id, index: index, vocabularySize: configuration.vocabularySize)
@@ -43,21 +51,23 @@ public struct CapturePlan: Sendable, Equatable {
         let queries = try recording.queries.map { queries throws(CaptureError) in
             try Self.select(queries, from: isCausal ? positions - 1 : positions, what: "query position")
         }
+        let maskedPromptCount = configuration.maskTokenID.map { mask in promptIDs.count { Int($0) == mask } } ?? 0
+        let stepCount = sampler.stepCount(maskedPromptCount: maskedPromptCount)
         let mapSteps = try recording.mapSteps.map { steps throws(CaptureError) in
-            try Self.select(steps, from: sampler.stepCount, what: "map step")
+            try Self.select(steps, from: stepCount, what: "map step")
         }
         let heads = try Self.select(recording.heads, from: configuration.headCount, what: "head")
         trace = TracePlan(
             causality: sampler.causality, promptLength: promptIDs.count, generatedLength: sampler.generatedLength,
-            stepCount: sampler.stepCount,
+            stepCount: stepCount,
             layers: try Self.select(recording.layers, from: configuration.layerCount, what: "layer"), heads: heads,
             kvHeads: Set(heads.map { $0 / configuration.groupSize }).sorted(), queries: queries, mapSteps: mapSteps,
             headWidth: configuration.headWidth, layerCount: configuration.layerCount,
             rankCount: recording.signals.contains(.top) ? min(5, configuration.vocabularySize) : 0,
-            signals: recording.signals, isGuided: sampler.isGuided,
+            regionCount: prompt.regions.count, signals: signals, isGuided: sampler.isGuided,
             textWidth: max(1, textWidth))
-        self.sampler = sampler.completed(with: configuration)
-        maskedPromptCount = configuration.maskTokenID.map { mask in promptIDs.count { Int($0) == mask } } ?? 0
+        self.sampler = try sampler.completed(with: configuration)
+        self.maskedPromptCount = maskedPromptCount
         self.configuration = configuration
     }
 
@@ -87,18 +97,35 @@ public struct CapturePlan: Sendable, Equatable {
     /// - Throws: ``CaptureError/diskTooSmall(path:needed:free:)``.
     public func checkSpace(at path: String) throws(CaptureError) { try FreeSpace.check(for: traceBytes, at: path) }
 
-    /// Memory of the run. `writerBudget` is what may wait to be compressed and written.
-    public func memory(threads: Int, writerBudget: Int) -> MemoryPlan {
+    /// Memory of the run. `writerBudget` is what may wait to be compressed and written; `numericType` the arithmetic, nil
+    /// for what the model is run in unless told otherwise.
+    public func memory(threads: Int, writerBudget: Int, numericType: NumericType? = nil) -> MemoryPlan {
         let isCausal = trace.causality == .causal
         // The rows of the widest step, and the positions whose logits it asks for.
         let rows = isCausal ? trace.promptLength : trace.positionCount
         let asked = isCausal ? 1 : trace.generatedLength + maskedPromptCount
         return MemoryPlan(
-            weights: configuration.weightBytes,
+            weights: configuration.weightBytes(numericType),
             pass: configuration.passBytes(
                 rows: rows, keys: trace.keyCount, cachedLayers: isCausal ? configuration.layerCount : 1,
-                logitRows: asked * (trace.isGuided ? 2 : 1), threads: threads),
+                logitRows: asked * (trace.isGuided ? 2 : 1), threads: threads, numericType: numericType),
             recording: memoryBytes(threads: threads), writing: writerBudget)
+    }
+
+    /// The least that a run with bounded memory leaves the writer: some chunks of the largest kind.
+    static let leastWriterBudget = 16 << 20
+
+    /// Bytes that may wait to be compressed and written: what `recording` says, or less where its memory limit asks for it.
+    ///
+    /// - Throws: ``CaptureError/memoryTooSmall(needed:limit:)`` where the run does not fit into that limit.
+    public func writerBudget(
+        _ recording: RecordingOptions, threads: Int, numericType: NumericType? = nil
+    ) throws(CaptureError) -> Int {
+        guard let limit = recording.memoryLimit else { return recording.memoryBudget }
+        let least = min(recording.memoryBudget, Self.leastWriterBudget)
+        let needed = memory(threads: threads, writerBudget: least, numericType: numericType).total
+        guard needed <= limit else { throw .memoryTooSmall(needed: needed, limit: limit) }
+        return min(recording.memoryBudget, limit - needed + least)
     }
 
     /// Bytes of memory that recording takes beside the model's and the writer's own budget, at most.
@@ -109,14 +136,5 @@ public struct CapturePlan: Sendable, Equatable {
         return suppressing
             + Recorder.memoryBytes(
                 for: trace, threads: threads, candidates: sampler.largestCandidateCount, width: configuration.width)
-    }
-}
-
-extension Sampler {
-    /// The sampler with what it leaves to the model filled in: the tokens that end a run.
-    func completed(with configuration: ModelConfiguration) -> Sampler {
-        guard case .autoregressive(var sampler) = self, sampler.eosTokenIDs == nil else { return self }
-        sampler.eosTokenIDs = configuration.eosTokenIDs.map(Int32.init)
-        return .autoregressive(sampler)
     }
 }

@@ -16,6 +16,9 @@ public struct RecordingOptions: Sendable, Equatable {
     public var compressionThreads: Int
     /// Bytes that may wait to be compressed and written; beyond them the run waits.
     public var memoryBudget: Int
+    /// Bytes of memory that the run may take, weights included: the writer's budget shrinks to what is left, and a run that
+    /// needs more is refused. nil: no limit.
+    public var memoryLimit: Int?
     /// Whether to refuse a run for which the disk seems too small.
     public var checksFreeSpace: Bool
 
@@ -23,7 +26,7 @@ public struct RecordingOptions: Sendable, Equatable {
     public init(
         layers: [Int]? = nil, heads: [Int]? = nil, queries: [Int]? = nil, mapSteps: [Int]? = nil,
         signals: Set<Signal> = [.received], compressionThreads: Int = 2, memoryBudget: Int = 256 << 20,
-        checksFreeSpace: Bool = true
+        memoryLimit: Int? = nil, checksFreeSpace: Bool = true
     ) {
         self.layers = layers
         self.heads = heads
@@ -32,6 +35,7 @@ public struct RecordingOptions: Sendable, Equatable {
         self.signals = signals
         self.compressionThreads = compressionThreads
         self.memoryBudget = memoryBudget
+        self.memoryLimit = memoryLimit
         self.checksFreeSpace = checksFreeSpace
     }
 }

@@ -5,6 +5,10 @@ import TraceFormat
 public enum Sampler: Sendable, Equatable {
     /// LLaDA's masked diffusion.
     case llada(LLaDASampler)
+    /// MMaDA's text part.
+    case mmada(MMaDASampler)
+    /// Dream's masked diffusion.
+    case dream(DreamSampler)
     /// One token after the other.
     case autoregressive(AutoregressiveSampler)
 
@@ -28,88 +32,55 @@ public enum Sampler: Sendable, Equatable {
                 maxNewTokens: maxNewTokens, temperature: temperature, seed: seed, eosTokenIDs: eosTokenIDs))
     }
 
-    /// The name that traces give it.
-    public var name: String {
+    /// The sampler itself.
+    public var method: any SamplingMethod {
         switch self {
-        case .llada: "llada"
-        case .autoregressive: "autoregressive"
+        case .llada(let sampler): sampler
+        case .mmada(let sampler): sampler
+        case .dream(let sampler): sampler
+        case .autoregressive(let sampler): sampler
         }
     }
+
+    /// The name that traces give it.
+    public var name: String { type(of: method).name }
+    /// Which queries see which keys in the models that it is for.
+    public var causality: Causality { type(of: method).causality }
+    /// How far before a position is the row that scores it, in the models that it is for.
+    public var predictionOffset: Int { type(of: method).predictionOffset }
+    /// The option that says how many positions to generate, as error messages name it.
+    var lengthOption: String { type(of: method).lengthOption }
 
     /// The seed of its random numbers.
-    public var seed: UInt64 {
-        switch self {
-        case .llada(let sampler): sampler.seed
-        case .autoregressive(let sampler): sampler.seed
-        }
-    }
-
+    public var seed: UInt64 { method.seed }
     /// Positions that it generates, at most.
-    public var generatedLength: Int {
-        switch self {
-        case .llada(let sampler): sampler.genLength
-        case .autoregressive(let sampler): sampler.maxNewTokens
-        }
-    }
-
-    /// Steps that it takes, at most.
-    public var stepCount: Int {
-        switch self {
-        case .llada(let sampler): sampler.steps
-        case .autoregressive(let sampler): sampler.maxNewTokens
-        }
-    }
-
-    /// Which queries see which keys in the models that it is for.
-    public var causality: Causality {
-        switch self {
-        case .llada: .bidirectional
-        case .autoregressive: .causal
-        }
-    }
-
+    public var generatedLength: Int { method.generatedLength }
     /// Whether each step has a second, unconditional pass.
-    public var isGuided: Bool {
-        switch self {
-        case .llada(let sampler): sampler.isGuided
-        case .autoregressive: false
-        }
-    }
-
-    /// The option that says how many positions to generate, as error messages name it.
-    var lengthOption: String {
-        switch self {
-        case .llada: "gen_length"
-        case .autoregressive: "max_new_tokens"
-        }
-    }
-
-    /// The most positions that a step may write: those that wait in memory for their row.
-    var largestCandidateCount: Int {
-        switch self {
-        // Positions that drew the mask token stay candidates of later blocks, in the worst case all of them.
-        case .llada(let sampler): sampler.genLength
-        case .autoregressive: 1
-        }
-    }
+    public var isGuided: Bool { method.isGuided }
+    /// The most positions that a step may write.
+    var largestCandidateCount: Int { method.largestCandidateCount }
+    /// Steps that it takes, at most, of a prompt of which so many tokens are the mask.
+    public func stepCount(maskedPromptCount: Int) -> Int { method.stepCount(maskedPromptCount: maskedPromptCount) }
+    /// Steps that it takes, at most, of a prompt without masks.
+    public var stepCount: Int { stepCount(maskedPromptCount: 0) }
 
     /// Every option by its published name, as a JSON object with sorted keys.
     public func parameters() throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        let json =
-            switch self {
-            case .llada(let sampler): try encoder.encode(sampler)
-            case .autoregressive(let sampler): try encoder.encode(sampler)
-            }
-        return String(decoding: json, as: UTF8.self)
+        return String(decoding: try encoder.encode(method), as: UTF8.self)
     }
 
     /// Checks the options. Errors: each names the option and its value.
-    public func validate() throws(SamplingError) {
+    public func validate() throws(SamplingError) { try method.validate() }
+
+    /// The sampler with what it leaves to the model filled in. Errors: what does not fit the model.
+    public func completed(with configuration: ModelConfiguration) throws(SamplingError) -> Sampler {
         switch self {
-        case .llada(let sampler): try sampler.validate()
-        case .autoregressive(let sampler): try sampler.validate()
+        case .llada(let sampler): .llada(try sampler.completed(with: configuration))
+        case .mmada(let sampler): .mmada(try sampler.completed(with: configuration))
+        case .dream(let sampler): .dream(try sampler.completed(with: configuration))
+        case .autoregressive(let sampler): .autoregressive(try sampler.completed(with: configuration))
         }
     }
 }

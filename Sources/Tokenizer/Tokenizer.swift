@@ -10,6 +10,9 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
     /// The bytes that each id decodes to; none where no token has the id.
     private let decoded: ByteRuns
 
+    /// The files that it was read from; none where it was read from text.
+    public private(set) var files: [String] = []
+
     /// The largest token id plus one. A model may have more rows than that: their ids have no token.
     public var vocabularySize: Int { vocabulary.size }
 
@@ -25,6 +28,16 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
     /// this package does not implement; never because of the text to be encoded later.
     public init(contentsOf path: String) throws(TokenizerError) {
         try self.init(try TokenizerFile.read(path))
+        files = [path]
+    }
+
+    /// Reads the tokenizer of a model's directory: tokenizer.json, with the special tokens that only tokenizer_config.json
+    /// has; or, where there is none, the vocab.json and merges.txt of Qwen2's tokenizer in Python and its copies, Dream's
+    /// among them. Nil where there is neither. Errors: `TokenizerError`.
+    public init?(directory: String) throws(TokenizerError) {
+        guard let found = try TokenizerDirectory(directory) else { return nil }
+        try self.init(found.root, trustsIDs: found.trustsIDs)
+        files = found.files
     }
 
     /// Reads the text of a tokenizer.json; `file` is what errors call it.
@@ -32,7 +45,7 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
         try self.init(try TokenizerFile.parse(json, file: file))
     }
 
-    private init(_ root: JSONNode) throws(TokenizerError) {
+    private init(_ root: JSONNode, trustsIDs: Bool = false) throws(TokenizerError) {
         if let version = try root.present("version") {
             let text = try version.string()
             guard text == "1.0" else { throw version.error(.unsupported, "\"\(text)\" is not supported (only 1.0)") }
@@ -60,7 +73,7 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
             try root.optional("decoder") ?? root.member(JSONMember(key: "decoder", value: null)))
         added = try AddedVocabulary(
             try root.present("added_tokens") ?? root.member(JSONMember(key: "added_tokens", value: .array([]))),
-            vocabulary: &vocabulary, normalizer: normalizer)
+            vocabulary: &vocabulary, normalizer: normalizer, trustsIDs: trustsIDs)
         postProcessor = try PostProcessor(
             try root.optional("post_processor") ?? root.member(JSONMember(key: "post_processor", value: null)),
             vocabulary: vocabulary)
@@ -93,36 +106,99 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
     public func encode(_ text: String, addSpecialTokens: Bool = true) throws(TokenizerError) -> [Int32] {
         var ids: [Int32] = []
         var encoder = BytePairEncoder(model)
-        try Array(text.utf8).withUnsafeBufferPointer { text throws(TokenizerError) in
-            for segment in added.raw.segments(of: text) {
-                if let token = segment.token {
-                    ids.append(token)
-                    continue
-                }
-                let part = UnsafeBufferPointer(rebasing: text[segment.range])
-                if let normalizer {
-                    let normalized = try normalizer.normalize(part)
-                    try normalized.withUnsafeBufferPointer { part throws(TokenizerError) in
-                        try encode(normalized: part, with: &encoder, into: &ids)
-                    }
-                } else {
-                    try encode(normalized: part, with: &encoder, into: &ids)
+        try forEachPart(of: text) { part throws(TokenizerError) in
+            switch part {
+            case .token(let id, _): ids.append(id)
+            case .piece(let piece, _): encoder.encode(piece, into: &ids)
+            }
+        }
+        return postProcessor.process(ids, addSpecialTokens: addSpecialTokens) { $0 }
+    }
+
+    /// The token ids of a text with the bytes that each stands for; the ids are those of ``encode(_:addSpecialTokens:)``,
+    /// and so are the errors.
+    public func encodeWithRanges(_ text: String, addSpecialTokens: Bool = true) throws(TokenizerError) -> Encoding {
+        var ids: [Int32] = []
+        var ranges: [Range<Int>?] = []
+        var encoder = BytePairEncoder(model)
+        try forEachPart(of: text) { part throws(TokenizerError) in
+            switch part {
+            case .token(let id, let place):
+                ids.append(id)
+                ranges.append(place(nil))
+            case .piece(let piece, let place):
+                let first = ids.count
+                encoder.encode(piece, into: &ids)
+                let lengths = ids[first...].map { decoded[Int($0)].count }
+                var start = 0
+                for length in lengths {
+                    // Unknown bytes have no length of their own: the piece as a whole is as near as one can say.
+                    let isWhole = lengths.reduce(0, +) != piece.count
+                    ranges.append(place(isWhole ? nil : start..<start + length))
+                    start += length
                 }
             }
         }
-        return postProcessor.process(ids, addSpecialTokens: addSpecialTokens)
+        return Encoding(
+            ids: postProcessor.process(ids, addSpecialTokens: addSpecialTokens) { $0 },
+            ranges: postProcessor.process(ranges, addSpecialTokens: addSpecialTokens) { _ in nil })
     }
 
-    private func encode(
-        normalized text: UnsafeBufferPointer<UInt8>, with encoder: inout BytePairEncoder, into ids: inout [Int32]
+    /// What a text consists of, in order: added tokens, and the pieces that the model encodes. Each comes with a function
+    /// from a range of its bytes (nil: all of them) to the bytes of the text.
+    private enum Part {
+        case token(Int32, (Range<Int>?) -> Range<Int>)
+        case piece(UnsafeBufferPointer<UInt8>, (Range<Int>?) -> Range<Int>)
+    }
+
+    private func forEachPart(
+        of text: String, _ body: (Part) throws(TokenizerError) -> Void
     ) throws(TokenizerError) {
+        try Array(text.utf8).withUnsafeBufferPointer { text throws(TokenizerError) in
+            for segment in added.raw.segments(of: text) {
+                if let token = segment.token {
+                    try body(.token(token) { _ in segment.range })
+                    continue
+                }
+                let part = UnsafeBufferPointer(rebasing: text[segment.range])
+                let start = segment.range.lowerBound
+                if let normalizer {
+                    let normalized = try normalizer.normalize(part)
+                    let alignment = try Alignment(of: normalized, with: part, normalizer)
+                    try normalized.withUnsafeBufferPointer { part throws(TokenizerError) in
+                        try forEachPart(ofNormalized: part, start: start, alignment, body)
+                    }
+                } else {
+                    try forEachPart(ofNormalized: part, start: start, nil, body)
+                }
+            }
+        }
+    }
+
+    private func forEachPart(
+        ofNormalized text: UnsafeBufferPointer<UInt8>, start: Int, _ alignment: Alignment?,
+        _ body: (Part) throws(TokenizerError) -> Void
+    ) throws(TokenizerError) {
+        func place(_ range: Range<Int>) -> Range<Int> {
+            let source = alignment?.source(of: range) ?? range
+            return start + source.lowerBound..<start + source.upperBound
+        }
         for segment in added.normalized.segments(of: text) {
             if let token = segment.token {
-                ids.append(token)
+                try body(.token(token) { _ in place(segment.range) })
                 continue
             }
-            try preTokenizer.forEachPiece(of: UnsafeBufferPointer(rebasing: text[segment.range])) { piece in
-                encoder.encode(piece, into: &ids)
+            let offset = segment.range.lowerBound
+            try preTokenizer.forEachPiece(of: UnsafeBufferPointer(rebasing: text[segment.range])) {
+                piece, range throws(TokenizerError) in
+                // A space that was put before the piece stands for nothing.
+                let missing = piece.count - range.count
+                try body(
+                    .piece(piece) { part in
+                        let part = part ?? 0..<piece.count
+                        let (lower, upper) = (max(0, part.lowerBound - missing), max(0, part.upperBound - missing))
+                        return place(offset + range.lowerBound + lower..<offset + range.lowerBound + upper)
+                    })
             }
         }
     }

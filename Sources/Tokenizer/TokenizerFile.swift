@@ -1,12 +1,15 @@
 import Foundation
 
-/// Reads a tokenizer.json from disk.
+/// Reads a file of a tokenizer from disk.
 enum TokenizerFile {
     /// Published files have some tens of megabytes.
     private static let maximumSize = 512 << 20
 
     /// The parsed file.
-    static func read(_ path: String) throws(TokenizerError) -> JSONNode {
+    static func read(_ path: String) throws(TokenizerError) -> JSONNode { try parse(bytes(path), file: path) }
+
+    /// The file's bytes.
+    static func bytes(_ path: String) throws(TokenizerError) -> [UInt8] {
         func unreadable(_ rule: String) -> TokenizerError {
             TokenizerError(code: .unreadable, file: path, object: "", rule: rule)
         }
@@ -17,18 +20,18 @@ enum TokenizerFile {
         }
         switch attributes[.type] as? FileAttributeType {
         case .typeRegular?: break
-        case .typeDirectory?: throw unreadable("is a directory, not a tokenizer.json")
+        case .typeDirectory?: throw unreadable("is a directory, not a file")
         default: throw unreadable("is not a regular file")
         }
         guard let size = (attributes[.size] as? NSNumber)?.int64Value, size <= Int64(maximumSize) else {
             throw unreadable("is larger than \(maximumSize >> 20) MiB")
         }
         // Foundation leaks its buffer where a file has nothing to read.
-        guard size > 0 else { return try parse([], file: path) }
+        guard size > 0 else { return [] }
         guard let data = FileManager.default.contents(atPath: target) else {
             throw unreadable("cannot be read: the system refused")
         }
-        return try parse(Array(data), file: path)
+        return Array(data)
     }
 
     /// A parsed text.

@@ -8,7 +8,9 @@ import TraceFormat
 ///     capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]
 ///
 /// Each round runs them one after the other, so that whatever else the machine does hits all. Prints one line of
-/// JSON: the seconds of each, by the clock and of processor time, and the bytes of the traces.
+/// JSON: the seconds of each, by the clock and of processor time, the bytes of the traces, the kernels, and the process's peak
+/// memory, mapped pages counted.
+/// CAPTURE_BENCH_KINDS=none,received names those to run; all by default.
 @main
 struct CaptureBench {
     static func main() throws {
@@ -47,13 +49,17 @@ struct CaptureBench {
             seconds[name, default: []].append((ContinuousClock.now - start) / .seconds(1))
             processor[name, default: []].append(Double(clock() - busy) / Double(CLOCKS_PER_SEC))
         }
+        let environment = ProcessInfo.processInfo.environment["CAPTURE_BENCH_KINDS"]
+        let wanted = Set((environment ?? "none,timeline,received,signals,maps").split(separator: ",").map(String.init))
         // The weights' digest is made once a process; it is not what is measured.
         _ = try capture.run(
             prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path,
             overwrite: true)
         for _ in 0..<numbers[2] {
-            try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
-            for (name, signals) in kinds {
+            if wanted.contains("none") {
+                try time("none") { _ = try capture.generate(prompt: prompt, sampler: sampler) }
+            }
+            for (name, signals) in kinds where wanted.contains(name) {
                 try time(name) {
                     _ = try capture.run(
                         prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: signals), to: path,
@@ -70,10 +76,21 @@ struct CaptureBench {
             /// Of all threads together: waiting threads that look for work count too.
             let processor: [String: [Double]]
             let bytes: [String: Int]
+            let kernel: String
+            let peak_bytes: Int
         }
         print(
             String(
-                decoding: try encoder.encode(Report(seconds: seconds, processor: processor, bytes: bytes)),
-                as: UTF8.self))
+                decoding: try encoder.encode(
+                    Report(
+                        seconds: seconds, processor: processor, bytes: bytes, kernel: capture.transformer.kernels.name,
+                        peak_bytes: try peakBytes())), as: UTF8.self))
+    }
+
+    /// The most memory that the process had, in bytes, mapped pages counted.
+    private static func peakBytes() throws -> Int {
+        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+        let line = status.split(separator: "\n").first { $0.hasPrefix("VmHWM:") } ?? ""
+        return line.split(separator: " ").compactMap { Int($0) }.first.map { $0 * 1024 } ?? 0
     }
 }

@@ -7,7 +7,8 @@ import Foundation
 ///
 /// Prints a line of JSON about itself; then, for each line `go N` on standard input, runs N passes with the attention of
 /// every layer handed out and prints their seconds as a JSON list; `step N` does the same for N tokens, one at a time,
-/// through a key-value cache. With FORWARD_BENCH_CLOCK=cpu the seconds are those of the process's processor time: on one
+/// through a key-value cache; a third word, `plain`, leaves the attention inside. `logits FILE ID,ID,...` writes one
+/// pass's logits to FILE, float32, a row a token, and prints `[]`. With FORWARD_BENCH_CLOCK=cpu the seconds are those of the process's processor time: on one
 /// thread, what a busy machine would otherwise hide.
 @main
 struct ForwardBench {
@@ -53,10 +54,18 @@ struct ForwardBench {
         let load = seconds(CLOCK_MONOTONIC) - begin
         let ids = (0..<length).map { Int32(($0 * 7919 + 13) % configuration.vocabularySize) }
         say("{\"kernel\": \"\(kernels.name)\", \"load_seconds\": \(load)}")
-        let tap = Glance(heads: configuration.headCount)
+        let glance = Glance(heads: configuration.headCount)
         while let line = readLine() {
             let words = line.split(separator: " ")
-            guard words.count == 2, let passes = Int(words[1]) else { break }
+            if words.count == 3, words[0] == "logits" {
+                let ids = words[2].split(separator: ",").compactMap { Int32($0) }
+                let logits = try model.forward(ids, logitsFor: .all)
+                try logits.values.withUnsafeBytes { Data($0) }.write(to: URL(filePath: String(words[1])))
+                say("[]")
+                continue
+            }
+            guard words.count >= 2, let passes = Int(words[1]) else { break }
+            let tap = words.last == "plain" ? nil : glance
             var times: [Double] = []
             let cache = try words[0] == "step" ? model.makeCache(capacity: passes) : nil
             for pass in 0..<passes {
@@ -66,11 +75,11 @@ struct ForwardBench {
                     ? model.forward(ids, logitsFor: .all, tap: tap)
                     : model.forward([ids[pass % length]], cache: cache, logitsFor: .last, tap: tap)
                 times.append(seconds(clock) - begin)
-                tap.sum += logits.values[0]
+                glance.sum += logits.values[0]
             }
             say("\(times)")
         }
-        if tap.sum.isNaN { exit(1) }
+        if glance.sum.isNaN { exit(1) }
     }
 
     /// Writes a line at once: the other side waits for it.

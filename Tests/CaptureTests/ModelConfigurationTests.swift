@@ -52,6 +52,102 @@ import Testing
         #expect(c.parameterCount == 8_030_261_248)
     }
 
+    /// The fields of the released files, as far as they are read.
+    static let dream: [String: String] = [
+        "architectures": "[\"DreamModel\"]", "model_type": "\"Dream\"", "hidden_act": "\"silu\"",
+        "hidden_size": "3584", "num_attention_heads": "28", "num_key_value_heads": "4", "num_hidden_layers": "28",
+        "intermediate_size": "18944", "vocab_size": "152064", "rms_norm_eps": "1e-06", "rope_theta": "1000000.0",
+        "rope_scaling": "null", "max_position_embeddings": "131072", "tie_word_embeddings": "false",
+        "use_sliding_window": "false", "sliding_window": "null", "mask_token_id": "151666", "pad_token_id": "151643",
+        "bos_token_id": "151643", "eos_token_id": "151643",
+    ]
+
+    @Test func dream7B() throws {
+        let c = try ModelConfiguration(parsing: Self.text(Self.dream))
+        #expect(c.architecture == .dream && c.visibility == .bidirectional && c.predictionOffset == 1)
+        #expect(c.hasQueryKeyValueBias && !c.hasAttentionOutputBias && c.maskTokenID == 151666 && !c.tiesHead)
+        #expect(c.headWidth == 128 && c.kvHeadCount == 4 && c.rotaryBase == 1e6 && c.rotaryScaling == nil)
+        #expect(c.parameterCount == 7_615_616_512)
+        // The type alone, and the class's default for the mask.
+        let bare = try ModelConfiguration(parsing: Self.text(Self.dream, without: ["architectures", "mask_token_id"]))
+        #expect(bare.architecture == .dream && bare.maskTokenID == 151666)
+        #expect(
+            Self.message(Self.dream, ["vocab_size": "151666", "mask_token_id": "null"]).contains(
+                "mask_token_id is missing"))
+    }
+
+    @Test func qwen25() throws {
+        let seven = Self.text(Self.dream, ["architectures": "[\"Qwen2ForCausalLM\"]", "sliding_window": "131072"])
+        let c = try ModelConfiguration(parsing: seven)
+        #expect(c.architecture == .qwen2 && c.visibility == .causal && c.predictionOffset == 1)
+        #expect(c.hasQueryKeyValueBias && c.maskTokenID == nil && c.parameterCount == 7_615_616_512)
+        let small = [
+            "architectures": "[\"Qwen2ForCausalLM\"]", "hidden_size": "896", "num_attention_heads": "14",
+            "num_key_value_heads": "2", "num_hidden_layers": "24", "intermediate_size": "4864",
+            "vocab_size": "151936", "tie_word_embeddings": "true",
+        ]
+        #expect(try ModelConfiguration(parsing: Self.text(Self.dream, small)).parameterCount == 494_032_768)
+        let qwen = ["architectures": "[\"Qwen2ForCausalLM\"]"]
+        #expect(
+            Self.message(Self.dream, qwen.merging(["use_sliding_window": "true"]) { $1 })
+                == "config.json: use_sliding_window true is not supported (only false)")
+        #expect(
+            Self.message(
+                Self.dream, qwen.merging(["layer_types": "[\"full_attention\", \"sliding_attention\"]"]) { $1 }
+            ).contains("layer_types holds \"sliding_attention\""))
+    }
+
+    @Test func mmada8B() throws {
+        let changes = [
+            "architectures": "[\"MMadaModelLM\"]", "model_type": "\"mmada\"", "vocab_size": "134656",
+            "embedding_size": "126464", "new_vocab_size": "134656", "llm_vocab_size": "126464",
+            "codebook_size": "8192", "num_vq_tokens": "1024", "gradient_checkpointing": "true",
+        ]
+        let c = try ModelConfiguration(parsing: Self.text(Self.llada, changes))
+        #expect(c.architecture == .mmada && c.architectureName == "MMadaModelLM" && c.predictionOffset == 0)
+        #expect(c.vocabularySize == 134656 && c.maskTokenID == 126336 && c.parameterCount == 8_082_690_048)
+        // Its class has no defaults.
+        #expect(
+            Self.message(Self.llada, changes.merging(["rope_theta": "null"]) { $1 })
+                == "config.json: rope_theta is missing")
+    }
+
+    @Test(arguments: [
+        "\"rope_scaling\": {\"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
+            + "\"original_max_position_embeddings\": 8192, \"rope_type\": \"llama3\"}, \"rope_theta\": 500000.0",
+        "\"rope_parameters\": {\"factor\": 8.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0, "
+            + "\"original_max_position_embeddings\": 8192, \"rope_type\": \"llama3\", \"rope_theta\": 500000.0}",
+    ])
+    func llama31(rotary: String) throws {
+        let rest = Self.text(Self.llama, without: ["rope_scaling", "rope_theta"])
+        let c = try ModelConfiguration(parsing: rest.dropLast() + "," + rotary + "}")
+        #expect(c.rotaryBase == 500000)
+        let scaling = try #require(c.rotaryScaling)
+        #expect(
+            scaling
+                == RotaryScaling(factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalLength: 8192))
+    }
+
+    @Test func lladaOptions() throws {
+        let c = try ModelConfiguration(
+            parsing: Self.text(
+                Self.llada,
+                [
+                    "input_emb_norm": "true", "scale_logits": "true", "attention_layer_norm": "true",
+                    "include_qkv_bias": "true",
+                ]))
+        #expect(c.embeddingScale == 64 && c.logitScale == 1 / 64.0)
+        #expect(c.normalizesQueriesAndKeys && c.hasQueryKeyValueBias && !c.hasAttentionOutputBias)
+    }
+
+    @Test func unknownArchitectureNamesWhatItLacks() {
+        let message = Self.message(
+            Self.llama,
+            ["architectures": "[\"MixtralForCausalLM\"]", "num_local_experts": "8", "hidden_act": "\"gelu\""])
+        #expect(
+            message.contains("it asks for experts (num_local_experts), the activation gelu, which none of them has"))
+    }
+
     @Test func defaultsOfAbsentKeys() throws {
         let bare = try ModelConfiguration(
             parsing: Self.text(
@@ -72,10 +168,6 @@ import Testing
     @Test(arguments: [
         ("block_type", "\"sequential\"", "config.json: block_type \"sequential\" is not supported (only \"llama\")"),
         ("alibi", "true", "config.json: alibi true is not supported (only false)"),
-        ("scale_logits", "true", "config.json: scale_logits true is not supported (only false)"),
-        ("input_emb_norm", "true", "config.json: input_emb_norm true is not supported (only false)"),
-        ("attention_layer_norm", "true", "config.json: attention_layer_norm true is not supported (only false)"),
-        ("include_qkv_bias", "true", "config.json: include_qkv_bias true is not supported (only false)"),
         ("rope", "false", "config.json: rope false is not supported (only true)"),
         ("layer_norm_type", "\"default\"", "config.json: layer_norm_type \"default\" is not supported (only \"rms\")"),
         ("block_group_size", "2", "config.json: block_group_size 2 is not supported (only 1)"),
@@ -94,9 +186,16 @@ import Testing
         ("rms_norm_eps", "1e-60", "config.json: rms_norm_eps must be a finite number above 0, not 1e-60"),
         ("weight_tying", "3", "config.json: weight_tying must be true or false, not 3"),
         (
+            "attention_layer_norm_with_affine", "false",
+            "config.json: attention_layer_norm_with_affine false is not supported (only true)"
+        ),
+        ("include_bias", "true", "config.json: include_bias true is not supported (only false)"),
+        (
             "architectures", "[\"GPT2LMHeadModel\"]",
             "config.json: is a model of architecture \"GPT2LMHeadModel\"; supported are LLaDAModelLM (model_type "
-                + "\"llada\") and LlamaForCausalLM (\"llama\")"
+                + "\"llada\"), MMadaModelLM (model_type \"mmada\"), DreamModel (model_type \"dream\"), LlamaForCausalLM "
+                + "(model_type \"llama\"), Qwen2ForCausalLM (model_type \"qwen2\"): nothing here knows its tensors; "
+                + "docs/adding-a-model.md says how to add it"
         ),
     ])
     func refusals(key: String, value: String, message: String) {
@@ -104,8 +203,15 @@ import Testing
     }
 
     @Test(arguments: [
-        ("rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 8.0}", "rope_scaling.rope_type \"llama3\" is not"),
-        ("attention_bias", "true", "attention_bias true is not supported (only false)"),
+        ("rope_scaling", "{\"rope_type\": \"yarn\", \"factor\": 8.0}", "rope_scaling.rope_type \"yarn\" is not"),
+        ("rope_scaling", "{\"rope_type\": \"llama3\"}", "rope_scaling.factor is missing"),
+        ("rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 0}", "rope_scaling.factor must be a finite number"),
+        (
+            "rope_scaling",
+            "{\"type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 4, \"high_freq_factor\": 4, "
+                + "\"original_max_position_embeddings\": 8192}",
+            "rope_scaling.high_freq_factor must be above low_freq_factor"
+        ),
         ("mlp_bias", "true", "mlp_bias true is not supported (only false)"),
         ("hidden_act", "\"gelu\"", "hidden_act \"gelu\" is not supported (only \"silu\")"),
         ("num_key_value_heads", "3", "num_key_value_heads 3 does not divide num_attention_heads 32"),
@@ -133,7 +239,7 @@ import Testing
     /// Bytes changed at random: an answer or an error, never a trap.
     @Test func mutations() throws {
         var random = SplitMix(state: 7)
-        for base in [Self.text(Self.llada), Self.text(Self.llama)] {
+        for base in [Self.text(Self.llada), Self.text(Self.llama), Self.text(Self.dream)] {
             for _ in 0..<1500 {
                 var bytes = Array(base.utf8)
                 for _ in 0...Int(random.next() % 4) {

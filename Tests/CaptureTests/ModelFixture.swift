@@ -12,7 +12,12 @@ struct ModelFixture {
     static let models = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "models").path
 
-    static let tiny = ["llada-grouped-tied-f32", "llada-bf16", "llama-grouped-f16", "llama-tied-sharded-f32"]
+    static let tiny = [
+        "llada-grouped-tied-f32", "llada-bf16", "llada-options-f64", "mmada-f32", "dream-sharded-f32",
+        "llama-grouped-f16", "llama-tied-sharded-f32", "llama31-bias-f32", "qwen2-tied-bf16",
+    ]
+    /// Those that LLaDA's sampler or the autoregressive one is for.
+    static let sampled = tiny.filter { !$0.hasPrefix("dream") }
     static let embedded = ["tiny-mdm", "tiny-ar"]
 
     /// A random tiny model.
@@ -38,10 +43,12 @@ struct ModelFixture {
         self = try Self.embedded.contains(name) ? Self(embedded: name) : Self(tiny: name)
     }
 
-    func model(threads: Int = 2, kernels: KernelSet = .best) throws -> Transformer {
+    func model(
+        threads: Int = 2, numericType: NumericType? = nil, kernels: KernelSet? = nil
+    ) throws -> Transformer {
         try Transformer(
             configuration: ModelConfiguration(directory: directory), checkpoint: Checkpoint(directory: directory),
-            threads: threads, kernels: kernels)
+            threads: threads, numericType: numericType, kernels: kernels)
     }
 
     func floats(_ name: String) throws -> [Float] { try (expected[name] ?? missing(name)).floats() }

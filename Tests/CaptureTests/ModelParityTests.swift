@@ -22,7 +22,7 @@ import Testing
         print("parity \(name) \(set.rawValue): logits \(ofLogits), attention \(ofWeights), log-sum-exp \(ofSums)")
     }
 
-    @Test(arguments: ModelFixture.tiny + ModelFixture.embedded)
+    @Test(arguments: ModelFixture.sampled + ModelFixture.embedded)
     func theSameTokensAtTemperatureZero(name: String) throws {
         let fixture = try ModelFixture(named: name)
         let model = try fixture.model()

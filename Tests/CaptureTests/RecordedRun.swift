@@ -12,6 +12,8 @@ struct RecordedRun {
     let trace: Trace
     /// The scale of guidance; nil where there is none.
     let guidance: Double?
+    /// How far before a position is the row that scores it.
+    let offset: Int
     var plan: TracePlan { trace.plan }
 
     init(
@@ -21,11 +23,13 @@ struct RecordedRun {
     ) throws {
         let vocabulary = 24
         guidance = if case .llada(let llada) = sampler, sampler.isGuided { llada.cfgScale } else { nil }
+        offset = sampler.predictionOffset
         model = HashModel(HashModel.Options(vocabulary: vocabulary))
         model.layerCount = 3
         model.headCount = 4
         model.kvHeadCount = kvHeadCount
         model.isCausal = sampler.causality == .causal
+        model.predictionOffset = sampler.predictionOffset
         let plan = TracePlan(
             causality: sampler.causality, promptLength: prompt.count, generatedLength: sampler.generatedLength,
             stepCount: sampler.stepCount, layers: layers, heads: heads,
@@ -37,11 +41,8 @@ struct RecordedRun {
         let recorder = Recorder(writer: writer, pool: try WorkerPool(threads: threads)) { "<\($0)>" }
         log = TeeObserver(next: recorder)
         generation =
-            switch sampler {
-            case .llada(let sampler):
-                try sampler.generate(from: prompt, with: model, maskID: Int32(vocabulary - 1), observer: log)
-            case .autoregressive(let sampler): try sampler.generate(from: prompt, with: model, observer: log)
-            }
+            try sampler.method.generate(
+                from: prompt, with: model, maskID: Int32(vocabulary - 1), observer: log, resuming: nil)
         try writer.finish()
         trace = try Trace(path: folder.path("trace.h5"))
     }
@@ -142,7 +143,7 @@ extension RecordedRun {
                 #expect(steps[place] == -1 && queries[place] == -1)
                 continue
             }
-            let query = position - (plan.causality == .causal ? 1 : 0)
+            let query = max(0, position - offset)
             #expect(steps[place] == step && queries[place] == Int32(query))
             for (l, layer) in plan.layers.enumerated() {
                 let handed = try handed(step: Int(step), layer: layer)

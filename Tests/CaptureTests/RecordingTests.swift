@@ -69,6 +69,27 @@ import TraceFormat
         try causal.check()
     }
 
+    /// Dream: a position's row is the one before it, the first position's its own; some steps write nothing.
+    @Test func recordsARunWhoseRowsScoreTheNextPosition() throws {
+        try RecordedRun(
+            .dream(DreamSampler(steps: 6, maxNewTokens: 6, alg: .entropy, temperature: 0)), prompt: [3, 1, 4],
+            signals: Self.every
+        ).check()
+        try RecordedRun(
+            .dream(DreamSampler(steps: 3, maxNewTokens: 5, alg: .origin, seed: 2)), prompt: [], signals: [.maps]
+        ).check()
+    }
+
+    /// The number of steps is not known beforehand.
+    @Test func recordsARunThatEndsBeforeItsPlan() throws {
+        let run = try RecordedRun(
+            .llada(LLaDASampler(genLength: 8, blockLength: 4, threshold: 0.2)), prompt: [3, 1, 4])
+        try run.check()
+        #expect(run.trace.planned.stepCount == 8)
+        #expect(run.trace.committedSteps == run.generation.stepCount && run.generation.stepCount < 8)
+        #expect(run.trace.isComplete)
+    }
+
     @Test(arguments: [1, 2, 4])
     func selectionsNarrowWhatIsKeptOfARow(kvHeadCount: Int) throws {
         let diffusion = try RecordedRun(

@@ -220,7 +220,8 @@ struct TinyModel {
         ) -> String {
             do {
                 _ = try CapturePlan(
-                    configuration: configuration, promptIDs: ids, sampler: sampler, recording: recording)
+                    configuration: configuration, prompt: RenderedPrompt(ids: ids), sampler: sampler,
+                    recording: recording)
                 return ""
             } catch { return "\(error)" }
         }

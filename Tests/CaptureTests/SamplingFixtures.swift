@@ -55,6 +55,8 @@ struct SamplingFixtures: Decodable {
     let philox: [Philox]
     let uniform: [Uniform]
     let diffusion: [Case<LLaDASampler>]
+    let mmada: [Case<MMaDASampler>]
+    let dream: [Case<DreamSampler>]
     let autoregressive: [Case<AutoregressiveSampler>]
 
     static let all: SamplingFixtures = {

@@ -46,6 +46,8 @@ final class HashModel: LanguageModel {
     let channels = 6
     let width = 11
     var isCausal = false
+    /// How far before a position is the row that a sampler asks for.
+    var predictionOffset = 0
     /// Positions whose logits were asked for, by call.
     private(set) var asked: [[Int]] = []
     /// Ids that were fed in, by call.
@@ -92,8 +94,7 @@ final class HashModel: LanguageModel {
     /// The logits of a position at a step of a run that had a second pass in each step where it has a scale.
     func guidedLogits(step: Int, position: Int, scale: Double?) -> [Float] {
         func row(_ call: Int) -> [Float] {
-            // An autoregressive sampler asks at the position before the one it scores.
-            let place = isCausal ? position - 1 : position
+            let place = max(0, position - predictionOffset)
             return (0..<options.vocabulary).map { logit(state: states[call], position: place, token: $0) }
         }
         guard let scale else { return row(step) }

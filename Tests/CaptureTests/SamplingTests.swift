@@ -1,8 +1,8 @@
 import Foundation
-import TraceFormat
 import Testing
 
 @testable import Capture
+@testable import TraceFormat
 
 /// Keeps what a sampler reports.
 final class LogObserver: GenerationObserver {
@@ -52,9 +52,10 @@ private func check(_ generation: Generation, _ log: LogObserver, against expecte
         let generation = try fixture.sampler.generate(
             from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: log)
         check(generation, log, against: fixture.expected)
-        #expect(log.passes.filter { $0 == .conditional }.count == fixture.sampler.steps)
-        #expect(
-            log.passes.filter { $0 == .unconditional }.count == (fixture.sampler.isGuided ? fixture.sampler.steps : 0))
+        let steps = fixture.expected.steps.count
+        #expect(steps <= fixture.sampler.stepCount(maskedPromptCount: fixture.prompt.count { $0 == maskID }))
+        #expect(log.passes.filter { $0 == .conditional }.count == steps)
+        #expect(log.passes.filter { $0 == .unconditional }.count == (fixture.sampler.isGuided ? steps : 0))
         for (input, result) in zip(log.inputs, log.results) {
             #expect(input.candidates == input.tokens.indices.filter { !result.transferScore[$0].isNaN })
             #expect(input.isMasked == input.tokens.map { $0 == maskID })
@@ -71,9 +72,9 @@ private func check(_ generation: Generation, _ log: LogObserver, against expecte
         #expect(generation.unmaskOrder == fixture.expected.unmaskOrder)
         // And asks only for rows that it may write.
         let perStep = fixture.sampler.isGuided ? 2 : 1
-        let steps = fixture.sampler.steps / (fixture.sampler.genLength / fixture.sampler.blockLength)
         for (call, asked) in model.asked.enumerated() {
-            let end = fixture.prompt.count + (call / perStep / steps + 1) * fixture.sampler.blockLength
+            let block = fixture.expected.steps[call / perStep].block
+            let end = fixture.prompt.count + (block + 1) * fixture.sampler.blockLength
             #expect(asked.allSatisfy { $0 < end })
         }
     }
@@ -89,8 +90,8 @@ private func check(_ generation: Generation, _ log: LogObserver, against expecte
     }
 
     @Test func quotasShareOutTheBlock() {
-        #expect((0..<3).map { LLaDASampler.quota(masked: 8, steps: 3, step: $0) } == [3, 3, 2])
-        #expect((0..<5).map { LLaDASampler.quota(masked: 3, steps: 5, step: $0) } == [1, 1, 1, 0, 0])
+        #expect((0..<3).map { BlockDiffusion.Schedule.quota(masked: 8, steps: 3, step: $0) } == [3, 3, 2])
+        #expect((0..<5).map { BlockDiffusion.Schedule.quota(masked: 3, steps: 5, step: $0) } == [1, 1, 1, 0, 0])
     }
 
     @Test func errorsNameTheOptions() {
@@ -111,6 +112,10 @@ private func check(_ generation: Generation, _ log: LogObserver, against expecte
         #expect(message(LLaDASampler(temperature: -1)).hasPrefix("temperature must be"))
         #expect(message(LLaDASampler(temperature: .nan)).hasPrefix("temperature must be"))
         #expect(message(LLaDASampler(cfgScale: .infinity)).hasPrefix("cfg_scale must be"))
+        #expect(message(LLaDASampler(threshold: 0.9, factor: 1)).hasPrefix("threshold and factor exclude"))
+        #expect(message(LLaDASampler(factor: -1)).hasPrefix("factor must be"))
+        // With a threshold, steps do not matter.
+        #expect(message(LLaDASampler(steps: 6, genLength: 128, blockLength: 32, threshold: 0.9)) == "")
     }
 
     @Test func refusesLogitsThatAreNotNumbers() {
@@ -125,12 +130,184 @@ private func check(_ generation: Generation, _ log: LogObserver, against expecte
 
     @Test func optionsHaveTheirPublishedNames() throws {
         #expect(
+            try Sampler.llada(LLaDASampler(confidenceEOSEOTInf: true, threshold: 0.9, eosToken: 2, eotToken: 3))
+                .parameters()
+                == #"{"block_length":128,"cfg_scale":0,"confidence_eos_eot_inf":true,"eos_token":2,"eot_token":3,"#
+                + #""gen_length":128,"logits_eos_inf":false,"remasking":"low_confidence","seed":0,"steps":128,"#
+                + #""temperature":0,"threshold":0.9}"#)
+        #expect(
+            try Sampler.dream(DreamSampler(algTemp: 0.5)).parameters()
+                == #"{"alg":"origin","alg_temp":0.5,"eps":0.001,"max_new_tokens":512,"seed":0,"steps":512,"#
+                + #""temperature":1,"top_k":50,"top_p":1}"#)
+        #expect(
+            try Sampler.mmada(MMaDASampler(factor: 1, eotToken: 7)).parameters().contains(#""eot_token":7,"factor":1,"#)
+        )
+        #expect(
             try Sampler.llada(steps: 4, genLength: 8, blockLength: 4, temperature: 0.5, cfgScale: 1).parameters()
-                == #"{"block_length":4,"cfg_scale":1,"gen_length":8,"remasking":"low_confidence","seed":0,"#
-                + #""steps":4,"temperature":0.5}"#)
+                == #"{"block_length":4,"cfg_scale":1,"confidence_eos_eot_inf":false,"gen_length":8,"logits_eos_inf":false,"#
+                + #""remasking":"low_confidence","seed":0,"steps":4,"temperature":0.5}"#)
         #expect(
             try Sampler.autoregressive(maxNewTokens: 3, seed: .max, eosTokenIDs: [2]).parameters()
                 == #"{"eos_token_ids":[2],"max_new_tokens":3,"seed":18446744073709551615,"temperature":0}"#)
+    }
+}
+
+/// Runs a diffusion sampler again from each of its steps, as a run that was killed is taken up.
+private func checkResuming<Method: SamplingMethod>(_ fixture: SamplingFixtures.Case<Method>) throws {
+    let log = LogObserver()
+    let maskID = Int32(fixture.model.vocabulary - 1)
+    func run(_ observer: LogObserver?, _ point: ResumePoint?) throws -> Generation {
+        try fixture.sampler.generate(
+            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: observer, resuming: point)
+    }
+    let whole = try run(log, nil)
+    func state(before step: Int) -> TokenState {
+        func known(_ values: [Int32]) -> [Int32] {
+            zip(values, whole.unmaskStep).map { Int($1) >= step ? -2 : $0 }
+        }
+        let ids = step < log.inputs.count ? log.inputs[step].tokens : whole.finalIDs
+        return TokenState(ids: ids, unmaskStep: known(whole.unmaskStep), unmaskOrder: known(whole.unmaskOrder))
+    }
+    for steps in 1...whole.stepCount {
+        let result = log.results[steps - 1]
+        let point = ResumePoint(
+            steps: steps, isComplete: false, stateBefore: state(before: steps - 1), stateAfter: state(before: steps),
+            tokens: log.inputs[steps - 1].tokens, predictedIDs: result.predictedIDs, confidence: result.confidence,
+            rebuildErrors: [:], vocabulary: [])
+        let rest = LogObserver()
+        #expect(try run(rest, point) == whole, "after \(steps)")
+        #expect(rest.inputs == Array(log.inputs[(steps - 1)...]))
+    }
+}
+
+@Suite struct ResumingSamplerTests {
+    @Test(arguments: SamplingFixtures.all.diffusion)
+    func goesOnAsLLaDA(_ fixture: SamplingFixtures.Case<LLaDASampler>) throws { try checkResuming(fixture) }
+
+    @Test(arguments: SamplingFixtures.all.mmada)
+    func goesOnAsMMaDA(_ fixture: SamplingFixtures.Case<MMaDASampler>) throws { try checkResuming(fixture) }
+
+    @Test(arguments: SamplingFixtures.all.dream)
+    func goesOnAsDream(_ fixture: SamplingFixtures.Case<DreamSampler>) throws { try checkResuming(fixture) }
+}
+
+@Suite struct MMaDASamplerTests {
+    @Test(arguments: SamplingFixtures.all.mmada)
+    func agreesWithTheOtherImplementation(_ fixture: SamplingFixtures.Case<MMaDASampler>) throws {
+        let log = LogObserver()
+        let maskID = Int32(fixture.model.vocabulary - 1)
+        let generation = try fixture.sampler.generate(
+            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: log)
+        check(generation, log, against: fixture.expected)
+    }
+
+    @Test func anEndTokenGoesWithQuotas() {
+        #expect(throws: SamplingError.self) { try MMaDASampler(threshold: 0.9, eotToken: 3).validate() }
+    }
+}
+
+@Suite struct DreamSamplerTests {
+    @Test(arguments: SamplingFixtures.all.dream)
+    func agreesWithTheOtherImplementation(_ fixture: SamplingFixtures.Case<DreamSampler>) throws {
+        let log = LogObserver()
+        let maskID = Int32(fixture.model.vocabulary - 1)
+        let generation = try fixture.sampler.generate(
+            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: log)
+        check(generation, log, against: fixture.expected)
+        #expect(
+            generation.stepCount
+                <= fixture.sampler.stepCount(maskedPromptCount: fixture.prompt.count { $0 == maskID }))
+        for (input, result) in zip(log.inputs, log.results) {
+            #expect(input.candidates == input.tokens.indices.filter { input.tokens[$0] == maskID })
+            #expect(input.candidates == input.tokens.indices.filter { !result.transferScore[$0].isNaN })
+            #expect(input.predictionOffset == 1)
+        }
+    }
+
+    @Test(arguments: SamplingFixtures.all.dream)
+    func givesTheSameWithoutAnObserver(_ fixture: SamplingFixtures.Case<DreamSampler>) throws {
+        let model = HashModel(fixture.model)
+        let maskID = Int32(fixture.model.vocabulary - 1)
+        let generation = try fixture.sampler.generate(from: fixture.prompt, with: model, maskID: maskID)
+        #expect(generation.finalIDs == fixture.expected.finalIDs)
+        #expect(generation.unmaskOrder == fixture.expected.unmaskOrder)
+        // And asks for the rows before masked positions.
+        for (fed, asked) in zip(model.fed, model.asked) {
+            #expect(asked.allSatisfy { fed[$0 + 1] == maskID || $0 == 0 })
+        }
+    }
+
+    /// The published trap: as many steps as positions, and the first writes nothing, the last two.
+    @Test func firstStepWritesNothing() throws {
+        let generation = try DreamSampler(steps: 8, maxNewTokens: 8, alg: .entropy, temperature: 0).generate(
+            from: [1], with: HashModel(HashModel.Options(vocabulary: 24, lift: -20)), maskID: 23)
+        let counts = (0..<8).map { step in generation.unmaskStep.count { $0 == Int32(step) } }
+        #expect(counts == [0, 1, 1, 1, 1, 1, 1, 2])
+    }
+
+    @Test func errorsNameTheOptions() {
+        func message(_ sampler: DreamSampler) -> String {
+            do {
+                try sampler.validate()
+                return ""
+            } catch { return error.description }
+        }
+        #expect(message(DreamSampler()) == "")
+        #expect(message(DreamSampler(eps: 1)).hasPrefix("eps must be"))
+        #expect(message(DreamSampler(topP: 0)).hasPrefix("top_p must be"))
+        #expect(message(DreamSampler(topK: 0)).hasPrefix("top_k must be"))
+        #expect(message(DreamSampler(algTemp: -1)).hasPrefix("alg_temp must be"))
+        #expect(message(DreamSampler(alg: .entropy, threshold: 0.9)).hasPrefix("threshold goes with"))
+        #expect(
+            message(DreamSampler(steps: 5, maxNewTokens: 12, alg: .confidenceThreshold)).contains(
+                "must be a multiple of steps (5)"))
+    }
+}
+
+@Suite struct FilteredRowTests {
+    private func row(_ weights: [Double], _ body: (inout FilteredRow) -> Void) -> FilteredRow {
+        weights.map { Float(log($0)) }.withUnsafeBufferPointer { values in
+            var row = FilteredRow(LogitRow(values: values), temperature: 0)
+            body(&row)
+            return row
+        }
+    }
+
+    /// Where the mass before a token is just the share, Dream keeps it and transformers drops it.
+    @Test func bothTopPsAreAsPublished() {
+        #expect(row([1, 1]) { $0.keepMass(0.5) }.tokens == [0, 1])
+        #expect(row([1, 1]) { $0.dropTail(0.5) }.tokens == [1])
+        #expect(row([0.25, 0.5, 0.25]) { $0.dropTail(0.6) }.tokens == [2, 1])
+        #expect(row([0.3, 0.5, 0.2]) { $0.keepMass(0.01) }.tokens == [1])
+        #expect(row([0.3, 0.5, 0.2]) { $0.dropTail(0.01) }.tokens == [1])
+    }
+
+    @Test func equalsOfTheLastStay() {
+        #expect(row([0.25, 0.5, 0.25]) { $0.keepTop(2) }.tokens == [0, 1, 2])
+        #expect(row([0.2, 0.5, 0.3]) { $0.keepTop(2) }.tokens == [1, 2])
+        #expect(row([0.2, 0.5, 0.3]) { $0.keepTop(7) }.tokens == [0, 1, 2])
+    }
+
+    @Test func measuresAreThoseOfWhatIsLeft() {
+        let measures = row([0.1, 0.5, 0.4]) { $0.keepTop(2) }.measures(of: 2)
+        #expect(abs(measures.probability - 4 / 9.0) < 1e-7)
+        #expect(abs(measures.margin - 1 / 9.0) < 1e-7)
+        #expect(abs(measures.negativeEntropy - (5 / 9.0 * log(5 / 9.0) + 4 / 9.0 * log(4 / 9.0))) < 1e-7)
+    }
+}
+
+@Suite struct TransferRuleTests {
+    @Test func parallelDecodingKeepsWhatIsSure() {
+        #expect(TransferRule.threshold(0.9).count(of: [0.95, 0.92, 0.3]) == 2)
+        #expect(TransferRule.threshold(0.9).count(of: [0.1, 0.05]) == 1)
+        #expect(TransferRule.threshold(0.9).count(of: []) == 0)
+        // Thresholds of factor 1: none, 2/3, 3/4.
+        #expect(TransferRule.factor(1).count(of: [0.1, 0.5, 0.4, 0.3]) == 1)
+        #expect(TransferRule.factor(1).count(of: [0.9, 0.7, 0.5, 0.3]) == 2)
+        // The published quirk: what fails at the very last rank is kept.
+        #expect(TransferRule.factor(1).count(of: [0.9, 0.7, 0.5]) == 3)
+        #expect(TransferRule.factor(1).count(of: [0.9, 0.1]) == 2)
+        #expect(TransferRule.factor(1).count(of: [0.1]) == 1)
     }
 }
 

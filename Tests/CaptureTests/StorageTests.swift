@@ -89,9 +89,10 @@ import TraceFormat
         let configuration = try ModelConfiguration(directory: model.directory)
         // 300 x 16 of embedding; 48 columns a panel: the head's 300 rows fill 7 of them.
         let layer = 4 * 48 * 16 + 2 * 48 * 16 + 48 * 24
-        #expect(configuration.weightBytes == 4 * (300 * 16 + 2 * layer + 336 * 16) + 4 * 16 * 5)
+        #expect(configuration.weightBytes() == 4 * (300 * 16 + 2 * layer + 336 * 16) + 4 * 16 * 5)
         let plan = try CapturePlan(
-            configuration: configuration, promptIDs: [1, 2], sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
+            configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]),
+            sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
             recording: RecordingOptions(signals: Self.every))
         let memory = plan.memory(threads: 2, writerBudget: 1000)
         #expect(memory.recording == plan.memoryBytes(threads: 2) && memory.writing == 1000)
@@ -100,7 +101,8 @@ import TraceFormat
         var less = Self.every
         less.remove(.cosine)
         let without = try CapturePlan(
-            configuration: configuration, promptIDs: [1, 2], sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
+            configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]),
+            sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
             recording: RecordingOptions(signals: less))
         #expect(memory.recording - without.memoryBytes(threads: 2) == 8 * 2 * 2 * 8 * 8 + 4 * 2 * 8)
         // A thread more: the rows of a head and its scores, in panels of 48.
@@ -121,7 +123,7 @@ import TraceFormat
         let configuration = try ModelConfiguration(directory: model.directory)
         return try RecordingChoice(limit: limit, signals: [.norms]) { signals in
             try CapturePlan(
-                configuration: configuration, promptIDs: [1, 2],
+                configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]),
                 sampler: .llada(steps: 2, genLength: genLength, blockLength: genLength),
                 recording: RecordingOptions(signals: signals))
         } probe: { _ in

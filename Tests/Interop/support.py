@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,11 @@ def attntrace(*arguments, timeout=120, env=None, **options):
     return subprocess.run(
         [ATTNTRACE, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=timeout, env={**os.environ, **(env or {})}, **options)
+
+
+def heed_interrupts():
+    """For a process about to start: a test that runs in the background of a shell would pass on that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def answer(*arguments, **options):

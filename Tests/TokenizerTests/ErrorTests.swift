@@ -309,7 +309,7 @@ import Tokenizer
         let absent = folder.appendingPathComponent("absent.json").path
         #expect(error(absent)?.code == .unreadable)
         #expect(error(absent)?.description.hasPrefix("\(absent): cannot be read") == true)
-        #expect(error(folder.path)?.rule == "is a directory, not a tokenizer.json")
+        #expect(error(folder.path)?.rule == "is a directory, not a file")
         #expect(error("/dev/null")?.rule == "is not a regular file")
         #expect(error("")?.code == .unreadable)
 

@@ -25,7 +25,17 @@ public enum JSONValue: Sendable, Equatable {
         return out
     }
 
-    private func write(to out: inout String, indent: Int) {
+    /// The value as JSON text on one line.
+    public func line() -> String {
+        var out = ""
+        write(to: &out, indent: nil)
+        return out
+    }
+
+    /// Writes the value, its parts `indent` levels in; nil: on one line.
+    private func write(to out: inout String, indent: Int?) {
+        let inner = indent.map { $0 + 1 }
+
         switch self {
         case .null: out += "null"
         case .flag(let value): out += value ? "true" : "false"
@@ -38,12 +48,12 @@ public enum JSONValue: Sendable, Equatable {
                 return
             }
             // Rows of plain values stay on one line.
-            let isFlat = values.allSatisfy(\.isPlain)
+            let isFlat = indent == nil || values.allSatisfy(\.isPlain)
             out += "["
             for (place, value) in values.enumerated() {
                 out += place == 0 ? "" : (isFlat ? ", " : ",")
-                if !isFlat { out += Self.newline(indent + 1) }
-                value.write(to: &out, indent: indent + 1)
+                if !isFlat { out += Self.newline(inner) }
+                value.write(to: &out, indent: inner)
             }
             out += isFlat ? "]" : Self.newline(indent) + "]"
         case .object(let members):
@@ -53,10 +63,10 @@ public enum JSONValue: Sendable, Equatable {
             }
             out += "{"
             for (place, member) in members.enumerated() {
-                out += (place == 0 ? "" : ",") + Self.newline(indent + 1)
+                out += (place == 0 ? "" : indent == nil ? ", " : ",") + Self.newline(inner)
                 Self.write(member.0, to: &out)
                 out += ": "
-                member.1.write(to: &out, indent: indent + 1)
+                member.1.write(to: &out, indent: inner)
             }
             out += Self.newline(indent) + "}"
         }
@@ -69,7 +79,9 @@ public enum JSONValue: Sendable, Equatable {
         }
     }
 
-    private static func newline(_ indent: Int) -> String { "\n" + String(repeating: "  ", count: indent) }
+    private static func newline(_ indent: Int?) -> String {
+        indent.map { "\n" + String(repeating: "  ", count: $0) } ?? ""
+    }
 
     private static func write(_ text: String, to out: inout String) {
         out += "\""

@@ -13,6 +13,16 @@ extern "C" {
 /// Columns of a packed panel: three AVX-512 vectors, six AVX2 vectors, twelve of four floats.
 #define CK_PANEL 48
 
+/// Rows of activations that lie side by side in a column, for products with weights in place.
+#define CK_COLUMN 16
+
+/// The most outputs of one such product.
+#define CK_OUTPUTS 96
+
+/// Bytes of each row of weights that such a product works on at a time: its part of a few columns of activations then
+/// stays in the first-level cache.
+#define CK_PRODUCT_BLOCK 1024
+
 /// The most rows that one block of the attention kernel holds at once, on any instruction set.
 #define CK_ATTENTION_ROWS 8
 
@@ -20,7 +30,7 @@ extern "C" {
 typedef enum { CK_FLOAT32 = 0, CK_FLOAT16 = 1, CK_BFLOAT16 = 2 } ck_type;
 
 /// Instruction sets, from the one that runs everywhere to the fastest.
-typedef enum { CK_PORTABLE = 0, CK_AVX2 = 1, CK_AVX512 = 2 } ck_isa;
+typedef enum { CK_PORTABLE = 0, CK_AVX2 = 1, CK_AVX512 = 2, CK_AVX512_BF16 = 3, CK_AMX = 4 } ck_isa;
 
 /// How attention treats a key: part of the softmax; taken out of it; taken out for every query but the key's own. A query
 /// that would be left without a key keeps all that it sees.
@@ -65,6 +75,30 @@ typedef struct {
     double *sums;   ///< each column's sum is added, keys long; may be NULL
 } ck_rebuild_job;
 
+/// Outputs of a matrix whose rows stay where they lie, for rows of activations in columns.
+typedef struct {
+    const void *weights; ///< outputs x k, row-major; no alignment needed
+    const void *up;      ///< NULL, or a second matrix of that shape: c = silu(weights a) * (up a)
+    ck_type type;        ///< of the weights
+    size_t outputs;      ///< at most CK_OUTPUTS
+    size_t k;
+    const void *columns; ///< ceil(rows / CK_COLUMN) columns, `ck_column_bytes` each, as `arrange` makes them
+    size_t rows;
+    void *scratch;       ///< `ck_product_scratch` bytes
+    float *c;            ///< out, rows x outputs
+    size_t c_stride;
+    int add;             ///< not 0: added to c
+} ck_product_job;
+
+/// Products with weights in place, in one arithmetic.
+typedef struct {
+    /// Bytes of an arranged number.
+    size_t number_bytes;
+    /// Puts up to CK_COLUMN rows of activations, k numbers each, into a column.
+    void (*arrange)(const float *a, size_t a_stride, size_t rows, size_t k, void *column);
+    void (*multiply)(const ck_product_job *job);
+} ck_products;
+
 /// One instruction set's kernels. Sums over k run in order of k in every one of them, so that an element's bits
 /// do not depend on how rows and panels were shared out.
 typedef struct {
@@ -86,12 +120,27 @@ typedef struct {
                    size_t rows);
     /// softmax(scale * q k^T) alone.
     void (*rebuild)(const ck_rebuild_job *job);
+    /// Numbers widened to float32, which is exact, and multiplied so: the sums of `multiply` to the last bit.
+    const ck_products *products_float32;
+    /// Both sides rounded to bfloat16, sums in float32.
+    const ck_products *products_bfloat16;
 } ck_kernels;
+
+/// Bytes of a column of activations of width k.
+static inline size_t ck_column_bytes(size_t k, size_t number_bytes) {
+    return (k + 31) / 32 * 32 * CK_COLUMN * number_bytes;
+}
+
+/// Bytes of scratch that a product of `rows` rows works in: two sets of sums, and a block of weights.
+static inline size_t ck_product_scratch(size_t rows) {
+    return 2 * CK_OUTPUTS * ((rows + CK_COLUMN - 1) / CK_COLUMN * CK_COLUMN) * sizeof(float) +
+           CK_OUTPUTS * CK_PRODUCT_BLOCK;
+}
 
 /// The kernels of an instruction set, or NULL where this processor or system lacks it.
 const ck_kernels *ck_kernels_for(ck_isa isa);
 
-/// The fastest kernels that this processor runs.
+/// The fastest kernels of float32 that this processor runs.
 const ck_kernels *ck_kernels_best(void);
 
 /// Bytes that `ck_pack_panel` writes.
@@ -115,6 +164,10 @@ ck_pool *ck_pool_create(int threads);
 
 /// Stops and joins the threads.
 void ck_pool_destroy(ck_pool *pool);
+
+/// Binds each thread to one of `count` processors, the calling thread, which is to start the loops, to the first, before
+/// any loop is run. 0, or an error's number.
+int ck_pool_pin(ck_pool *pool, const int *processors, int count);
 
 /// Threads, the caller's included.
 int ck_pool_threads(const ck_pool *pool);

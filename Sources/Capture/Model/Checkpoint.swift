@@ -36,7 +36,7 @@ public final class Checkpoint: Sendable {
     /// The tensor of that name, or nil.
     public subscript(name: String) -> Tensor? { tensors[name] }
 
-    /// The tensor of that name and shape. Errors: ``ModelError`` when it is missing or shaped otherwise.
+    /// The tensor of that name and shape, F64 rounded to F32. Errors: ``ModelError`` when it is missing or shaped otherwise.
     public func tensor(_ name: String, shape: [Int]) throws(ModelError) -> Tensor {
         guard let tensor = tensors[name] else {
             let file = files.count == 1 ? files[0] : directory
@@ -47,21 +47,26 @@ public final class Checkpoint: Sendable {
                 code: .invalid, file: tensor.file, object: "tensor \"\(name)\"",
                 rule: "has shape \(tensor.shape); config.json asks for \(shape)")
         }
-        return tensor
+        return tensor.narrowed()
+    }
+
+    /// Whether every matrix is stored in bfloat16.
+    public var isBFloat16: Bool { tensors.values.allSatisfy { $0.shape.count < 2 || $0.type == .bfloat16 } }
+
+    /// Makes sure that no file was written to or truncated since it was opened. Errors: ``ModelError``.
+    public func checkUnchanged() throws(ModelError) {
+        for mapping in mappings { try mapping.checkUnchanged() }
     }
 
     /// SHA-256 of the weights, in hex: of the file, or, for a sharded checkpoint, of its files' concatenated 32-byte
-    /// digests in order of file name. Reads every byte.
-    public func weightsSHA256() -> String {
-        let digests = mappings.map { mapping in
-            let hash = SHA256Hash()
-            hash.update(mapping.bytes)
-            return hash.finish()
-        }
-        if digests.count == 1 { return SHA256Hash.hexadecimal(digests[0]) }
-        let hash = SHA256Hash()
-        for digest in digests { digest.withUnsafeBytes { hash.update($0) } }
-        return SHA256Hash.hexadecimal(hash.finish())
+    /// digests in order of file name. Reads every byte. Errors: ``ModelError`` where a file was changed meanwhile.
+    ///
+    /// - Parameter pool: threads that share the files; nil: the calling one.
+    public func weightsSHA256(pool: WorkerPool? = nil) throws(ModelError) -> String {
+        try checkUnchanged()
+        let digest = FileDigest.sha256(of: mappings, pool: pool)
+        try checkUnchanged()
+        return digest
     }
 
     private static func openShards(

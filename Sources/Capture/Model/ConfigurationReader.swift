@@ -2,6 +2,8 @@
 struct ConfigurationReader {
     let file: String
     let members: [String: JSONValue]
+    /// What stands before a key in errors: the object that it is in.
+    var path = ""
 
     /// The largest width, number of heads and so on that is read. Products of three such numbers fit an `Int`.
     static let largestSize = 1 << 20
@@ -13,7 +15,7 @@ struct ConfigurationReader {
     }
 
     func error(_ key: String, _ code: ModelError.Code, _ rule: String) -> ModelError {
-        ModelError(code: code, file: file, object: key, rule: rule)
+        ModelError(code: code, file: file, object: path + key, rule: rule)
     }
 
     /// `KEY VALUE is not supported (only ...)`.

@@ -1,24 +1,39 @@
 import CKernels
 
-/// The embedding's rows, copied as the checkpoint stores them, so that a file that changes later changes nothing here.
+/// The embedding's rows as the checkpoint stores them: a copy, so that a file that changes later changes nothing here, or
+/// the mapped file itself.
 final class EmbeddingTable {
-    private let memory: UnsafeMutableRawPointer
+    private let start: UnsafeRawPointer
+    private let copy: UnsafeMutableRawPointer?
+    /// Keeps the file mapped.
+    private let tensor: Tensor
     private let type: ck_type
     private let width: Int
     private let rowBytes: Int
 
-    init(_ tensor: Tensor, width: Int) throws(ModelError) {
+    init(_ tensor: Tensor, width: Int, inPlace: Bool) throws(ModelError) {
         type = try tensor.weightType()
         self.width = width
+        self.tensor = tensor
         rowBytes = width * tensor.type.byteCount
-        memory = UnsafeMutableRawPointer.allocate(byteCount: max(1, tensor.shape[0] * rowBytes), alignment: 64)
-        tensor.withBytes { memory.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(memory), byteCount: $0.count) }
+        if inPlace, let mapped = tensor.withBytes({ $0.baseAddress }) {
+            copy = nil
+            start = mapped
+        } else {
+            let memory = UnsafeMutableRawPointer.allocate(
+                byteCount: max(1, tensor.shape[0] * rowBytes), alignment: 64)
+            tensor.withBytes {
+                memory.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(memory), byteCount: $0.count)
+            }
+            copy = memory
+            start = UnsafeRawPointer(memory)
+        }
     }
 
-    deinit { memory.deallocate() }
+    deinit { copy?.deallocate() }
 
     /// Widens one row into `out`.
     func copy(row: Int, to out: UnsafeMutablePointer<Float>) {
-        ck_widen(memory + row * rowBytes, type, width, out)
+        ck_widen(start + row * rowBytes, type, width, out)
     }
 }

@@ -10,12 +10,18 @@ public struct KernelSet: Sendable {
         case avx2
         /// x86-64 with AVX-512 F, BW, DQ and VL.
         case avx512
+        /// AVX-512, and products of bfloat16 (AVX512_BF16).
+        case avx512BF16 = "avx512_bf16"
+        /// AVX-512, and products of bfloat16 on tiles (AMX-TILE, AMX-BF16).
+        case amx
 
         fileprivate var isa: ck_isa {
             switch self {
             case .portable: CK_PORTABLE
             case .avx2: CK_AVX2
             case .avx512: CK_AVX512
+            case .avx512BF16: CK_AVX512_BF16
+            case .amx: CK_AMX
             }
         }
     }
@@ -32,13 +38,30 @@ public struct KernelSet: Sendable {
         self.table = table
     }
 
-    /// The fastest that this processor runs, found by asking it.
-    public static let best: KernelSet = {
-        for instructionSet in InstructionSet.allCases.reversed() {
+    /// The fastest of float32 that this processor runs, found by asking it.
+    public static let best: KernelSet = fastest(of: [.avx512, .avx2])
+
+    /// The fastest for a numeric type that this processor runs, found by asking it and, for AMX, by trying.
+    public static func best(for numericType: NumericType) -> KernelSet {
+        numericType == .bfloat16 ? bestOfBFloat16 : best
+    }
+
+    private static let bestOfBFloat16 = fastest(of: [.amx, .avx512BF16, .avx512, .avx2])
+
+    private static func fastest(of sets: [InstructionSet]) -> KernelSet {
+        for instructionSet in sets + [.portable] {
             if let kernels = KernelSet(instructionSet) { return kernels }
         }
         fatalError("the portable kernels are always there")
-    }()
+    }
+
+    /// Its products with weights in place.
+    func products(_ numericType: NumericType) -> UnsafePointer<ck_products> {
+        switch numericType {
+        case .float32: table.pointee.products_float32
+        case .bfloat16: table.pointee.products_bfloat16
+        }
+    }
 
     /// What multiplies the matrices, for provenance: `attntrace avx512`.
     public var name: String { "attntrace \(instructionSet.rawValue)" }

@@ -1,7 +1,10 @@
 import Foundation
 
-/// A file mapped into memory, read-only. As with any mapping, a file that someone truncates meanwhile cannot be read
-/// safely; what must outlive the reading of a model is copied.
+/// A file mapped into memory, read-only.
+///
+/// As with any mapping, what someone writes into the file meanwhile is seen, and a file that someone truncates cannot be
+/// read: the system ends the process with SIGBUS. ``checkUnchanged()`` tells of both beforehand. Replacing the file under
+/// its name does no harm: the mapping stays that of the old one.
 final class MappedFile: Sendable {
     /// The path as the caller gave it.
     let path: String
@@ -11,6 +14,9 @@ final class MappedFile: Sendable {
     // Sound to share: the pages are mapped read-only, and unmapped only in deinit.
     private nonisolated(unsafe) let start: UnsafeMutableRawPointer?
     private let count: Int
+    private let descriptor: Int32
+    /// When the file was last written to.
+    private let modified: timespec
 
     /// Maps a regular file of at most `limit` bytes. Errors: ``ModelError``.
     init(path: String, limit: Int = .max) throws(ModelError) {
@@ -19,7 +25,8 @@ final class MappedFile: Sendable {
         }
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure("cannot be opened: \(String(cString: strerror(errno)))") }
-        defer { close(descriptor) }
+        var isKept = false
+        defer { if !isKept { close(descriptor) } }
         var status = stat()
         guard fstat(descriptor, &status) == 0 else {
             throw failure("cannot be examined: \(String(cString: strerror(errno)))")
@@ -37,9 +44,24 @@ final class MappedFile: Sendable {
         }
         self.count = count
         self.path = path
+        self.descriptor = descriptor
+        modified = status.st_mtim
+        isKept = true
+    }
+
+    /// Makes sure that the file is as it was when it was mapped. Errors: ``ModelError``.
+    func checkUnchanged() throws(ModelError) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0, Int(status.st_size) == count,
+            status.st_mtim.tv_sec == modified.tv_sec, status.st_mtim.tv_nsec == modified.tv_nsec
+        else {
+            throw ModelError(
+                code: .unreadable, file: path, object: "", rule: "was changed while it was in use; start again")
+        }
     }
 
     deinit {
+        close(descriptor)
         if let start { munmap(start, count) }
     }
 }

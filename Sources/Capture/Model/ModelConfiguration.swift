@@ -3,12 +3,19 @@ import Foundation
 /// The shape of a model and its options, from a Hugging Face `config.json`. Every value is checked: one that this
 /// package does not implement is refused rather than ignored.
 public struct ModelConfiguration: Sendable, Equatable {
-    /// Families of models: their names for keys and tensors.
+    /// Families of models. What sets them apart is in the properties below; the name says which published code a run is
+    /// held against.
     public enum Architecture: String, Sendable, CaseIterable {
         /// Masked diffusion: LLaDA's Llama block.
         case llada
-        /// Autoregressive: Llama.
+        /// Masked diffusion: LLaDA with image codes behind its vocabulary.
+        case mmada
+        /// Masked diffusion: Qwen2 that sees every key, each row still scoring the next position.
+        case dream
+        /// Autoregressive: Llama 2, 3 and 3.1.
         case llama
+        /// Autoregressive: Qwen2 and Qwen2.5.
+        case qwen2
     }
 
     /// Which keys a query sees.
@@ -45,8 +52,20 @@ public struct ModelConfiguration: Sendable, Equatable {
     public var maximumLength: Int
     /// Base theta of the rotary position embedding: pair i turns by position * theta^(-2i / headWidth).
     public var rotaryBase: Double
+    /// How the rotations are stretched beyond the length of the first training; nil: not.
+    public var rotaryScaling: RotaryScaling?
     /// Added to the mean square in RMSNorm.
     public var normEpsilon: Double
+    /// Whether queries, keys and values have a bias.
+    public var hasQueryKeyValueBias = false
+    /// Whether the attention output has a bias.
+    public var hasAttentionOutputBias = false
+    /// Whether all queries of a position, and all its keys, go through RMSNorm before they are cut into heads.
+    public var normalizesQueriesAndKeys = false
+    /// What the embedding's rows are multiplied by.
+    public var embeddingScale = 1.0
+    /// What the logits are multiplied by.
+    public var logitScale = 1.0
     /// Whether the logits use the embedding's own matrix.
     public var tiesHead: Bool
     /// The id that stands for a masked position; nil in a causal model.
@@ -78,32 +97,30 @@ public struct ModelConfiguration: Sendable, Equatable {
         }
         var type = ""
         if case .string(let name) = reader.present("model_type") { type = name }
-        if names.contains("LlamaForCausalLM") || (names.isEmpty && type == "llama") {
-            self = try Self.llama(reader, source: text)
-        } else if names.contains("LLaDAModelLM") || (names.isEmpty && type == "llada") {
-            self = try Self.llada(reader, source: text)
-        } else {
-            let found =
-                names.isEmpty && type.isEmpty
-                ? "names no architecture" : "is a model of architecture \"\(names.first ?? type)\""
-            throw ModelError(
-                code: .unsupported, file: file, object: "",
-                rule: "\(found); supported are LLaDAModelLM (model_type \"llada\") and LlamaForCausalLM (\"llama\")")
-        }
+        // A name decides; a type does where there is no name.
+        guard
+            let family = ModelFamily.all.first(where: { !Set($0.architectureNames).isDisjoint(with: names) })
+                ?? ModelFamily.all.first(where: { names.isEmpty && $0.modelType == type.lowercased() })
+        else { throw ModelFamily.unknown(names.first ?? type, reader) }
+        self = try family.read(reader, text)
         if let name = names.first { architectureName = name }
     }
 
     /// Parameters of the model, the norms' weights included.
     public var parameterCount: Int {
         let attention = width * headWidth * (2 * headCount + 2 * kvHeadCount)
-        let layer = attention + 3 * width * mlpWidth + 2 * width
+        var vectors = 2 * width
+        if hasQueryKeyValueBias { vectors += headWidth * (headCount + 2 * kvHeadCount) }
+        if hasAttentionOutputBias { vectors += width }
+        if normalizesQueriesAndKeys { vectors += headWidth * (headCount + kvHeadCount) }
+        let layer = attention + 3 * width * mlpWidth + vectors
         return layerCount * layer + width + vocabularySize * width * (tiesHead ? 1 : 2)
     }
 
     /// Query heads that share a key-value head.
     public var groupSize: Int { headCount / kvHeadCount }
 
-    /// Memberwise, for the readers of each family.
+    /// Memberwise, for the readers of each family; what few of them have is set afterwards.
     init(
         architecture: Architecture, architectureName: String, visibility: Visibility, predictionOffset: Int, width: Int,
         layerCount: Int, headCount: Int, kvHeadCount: Int, headWidth: Int, mlpWidth: Int, vocabularySize: Int,

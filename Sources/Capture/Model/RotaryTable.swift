@@ -14,8 +14,11 @@ struct RotaryTable: ~Copyable {
     /// Pairs of channels.
     var half: Int { frequencies.count }
 
-    init(base: Double, headWidth: Int) {
-        frequencies = (0..<headWidth / 2).map { Float(1 / pow(base, Double(2 * $0) / Double(headWidth))) }
+    init(base: Double, headWidth: Int, scaling: RotaryScaling?) {
+        frequencies = (0..<headWidth / 2).map { pair in
+            let frequency = Float(1 / pow(base, Double(2 * pair) / Double(headWidth)))
+            return scaling?.scaled(frequency) ?? frequency
+        }
     }
 
     /// Makes sure that positions below `count` are there.

@@ -13,6 +13,18 @@ public struct Tensor: Sendable {
 
     private let mapping: MappedFile
     private let place: Range<Int>
+    private let narrowedNumbers: NarrowedNumbers?
+
+    private init(
+        name: String, type: TensorType, shape: [Int], place: Range<Int>, mapping: MappedFile, narrowed: NarrowedNumbers
+    ) {
+        self.name = name
+        self.type = type
+        self.shape = shape
+        self.place = place
+        self.mapping = mapping
+        narrowedNumbers = narrowed
+    }
 
     init(name: String, entry: SafetensorsHeader.Entry, mapping: MappedFile) {
         self.name = name
@@ -20,14 +32,24 @@ public struct Tensor: Sendable {
         shape = entry.shape
         place = entry.bytes
         self.mapping = mapping
+        narrowedNumbers = nil
     }
 
     /// How many numbers it holds.
     public var count: Int { place.count / type.byteCount }
 
+    /// The tensor itself, or where its type is F64, the same numbers rounded to float32, held in memory of their own: the
+    /// kernels know no wider type.
+    func narrowed() -> Tensor {
+        guard type == .float64 else { return self }
+        return Tensor(
+            name: name, type: .float32, shape: shape, place: 0..<count * 4, mapping: mapping,
+            narrowed: NarrowedNumbers(count: count) { withBytes($0) })
+    }
+
     /// Lends the stored bytes; they need not be aligned.
     public func withBytes<Result>(_ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
-        try body(UnsafeRawBufferPointer(rebasing: mapping.bytes[place]))
+        try body(narrowedNumbers?.bytes ?? UnsafeRawBufferPointer(rebasing: mapping.bytes[place]))
     }
 
     /// The numbers widened to float32, exactly. Errors: ``ModelError`` for a type that is not F32, F16 or BF16.
@@ -46,7 +68,7 @@ public struct Tensor: Sendable {
         guard let kernelType = type.kernelType else {
             throw ModelError(
                 code: .unsupported, file: file, object: "tensor \"\(name)\"",
-                rule: "has dtype \(type.rawValue); weights may be F32, F16 or BF16")
+                rule: "has dtype \(type.rawValue); weights may be F64, F32, F16 or BF16")
         }
         return kernelType
     }

@@ -1,12 +1,13 @@
 import CKernels
 
-/// A model's forward pass in float32, on several threads.
+/// A model's forward pass on several threads.
 ///
 /// A pass is deterministic: sums run in one order whatever the number of threads, so that the same machine, kernels and
 /// input give the same bits, with or without a tap, and with or without a cache. Not for use by two threads at a time.
 ///
 /// The equations: h = RMSNorm(x); q, k, v = W h, with q and k rotated (half-rotation form); x += O softmax(q k^T /
-/// sqrt(headWidth)) v; h = RMSNorm(x); x += Down(silu(Gate h) * Up h); logits = Head RMSNorm(x).
+/// sqrt(headWidth)) v; h = RMSNorm(x); x += Down(silu(Gate h) * Up h); logits = Head RMSNorm(x). Biases, norms of queries
+/// and keys, and scales where the configuration has them.
 public final class Transformer {
     /// The model's shape.
     public let configuration: ModelConfiguration
@@ -14,7 +15,11 @@ public final class Transformer {
     public let pool: WorkerPool
     /// The kernels it runs on.
     public let kernels: KernelSet
+    /// The arithmetic of its products with weights.
+    public let numericType: NumericType
 
+    /// The checkpoint, where its weights are used in place.
+    private let mapped: Checkpoint?
     let weights: TransformerWeights
     var rotary: RotaryTable
     /// Keys and values of one layer, for passes without a cache.
@@ -26,24 +31,39 @@ public final class Transformer {
     var projected = FloatBuffer()
     var mixed = FloatBuffer()
     var gated = FloatBuffer()
+    /// Activations and scratch of products with weights in place.
+    var columns = FloatBuffer()
+    var productScratch = FloatBuffer()
     var attentionWeights = FloatBuffer()
     var logSumExp = FloatBuffer()
     var scores = FloatBuffer()
 
-    /// Reads the weights and starts the threads.
+    /// Takes the weights and starts the threads.
+    ///
+    /// The weights of a small model are copied and packed; see ``ModelConfiguration/usesWeightsInPlace(_:)``. A larger
+    /// model's are used where the files are mapped: one that someone truncates meanwhile ends the process (SIGBUS), and one
+    /// that is written to is an error of the next pass.
     ///
     /// - Parameters:
     ///   - threads: threads of a pass, the caller's included; they do not change the result.
+    ///   - affinity: processors to bind the threads to; empty: where the system puts them.
+    ///   - numericType: the arithmetic of products with weights; nil: ``NumericType/automatic(for:storedAsBFloat16:)``.
     ///   - kernels: the instruction set; the best that there is unless a test asks for another.
     /// - Throws: ``ModelError`` when a tensor is missing or shaped otherwise than the configuration asks.
     public init(
-        configuration: ModelConfiguration, checkpoint: Checkpoint, threads: Int, kernels: KernelSet = .best
+        configuration: ModelConfiguration, checkpoint: Checkpoint, threads: Int, affinity: [Int] = [],
+        numericType: NumericType? = nil, kernels: KernelSet? = nil
     ) throws(ModelError) {
+        let type = numericType ?? .automatic(for: configuration, storedAsBFloat16: checkpoint.isBFloat16)
+        let inPlace = configuration.usesWeightsInPlace(type)
         self.configuration = configuration
-        self.kernels = kernels
-        pool = try WorkerPool(threads: threads)
-        weights = try TransformerWeights(configuration, checkpoint, pool: pool)
-        rotary = RotaryTable(base: configuration.rotaryBase, headWidth: configuration.headWidth)
+        self.numericType = type
+        self.kernels = kernels ?? .best(for: type)
+        pool = try WorkerPool(threads: threads, affinity: affinity)
+        weights = try TransformerWeights(configuration, checkpoint, inPlace: inPlace, pool: pool)
+        mapped = inPlace ? checkpoint : nil
+        rotary = RotaryTable(
+            base: configuration.rotaryBase, headWidth: configuration.headWidth, scaling: configuration.rotaryScaling)
         layerStore = KeyValueCache(configuration, layerCount: 1, capacity: 0)
     }
 
@@ -62,6 +82,7 @@ public final class Transformer {
         _ ids: [Int32], cache: KeyValueCache? = nil, logitsFor rows: RowSelection = .all,
         tap: (any AttentionTap)? = nil
     ) throws -> Logits {
+        try mapped?.checkUnchanged()
         let first = cache?.count ?? 0
         try check(ids, first: first, cache: cache)
         let fed = first..<first + ids.count
@@ -70,6 +91,7 @@ public final class Transformer {
 
         let width = configuration.width
         for (row, id) in ids.enumerated() { weights.embedding.copy(row: Int(id), to: stream.start + row * width) }
+        scale(stream.start, count: ids.count * width, by: configuration.embeddingScale)
         // Before the last layer's attention output, rows that no logits are wanted of still feed the others.
         for layer in 0..<configuration.layerCount {
             try handOverStream(depth: layer, rows: ids.count, first: first, tap: tap)
@@ -92,6 +114,7 @@ public final class Transformer {
 
         normalise(stream.start, weights.attentionNorm, rows: rows, to: normed.start)
         multiply(normed.start, weights.queryKeyValue, rows: rows, to: projected.start, stride: projectedStride)
+        finishProjections(weights, rows: rows)
         let store = cache ?? layerStore
         let storeLayer = cache == nil ? 0 : layer
         placeKeys(rows: rows, first: first, store: store, layer: storeLayer)
@@ -114,6 +137,7 @@ public final class Transformer {
         multiply(
             mixed.start, weights.attentionOutput, rows: rows, inputStride: padded(queryWidth), to: stream.start,
             stride: width, adds: true)
+        if let bias = weights.attentionOutputBias { add(bias, rows: rows, to: stream.start, stride: width) }
         normalise(stream.start, weights.mlpNorm, rows: rows, to: normed.start)
         gate(normed.start, weights, rows: rows)
         multiply(
@@ -180,6 +204,11 @@ public final class Transformer {
 
     func chunks(_ rows: Int, of chunk: Int) -> Int { (rows + chunk - 1) / chunk }
 
+    /// Room for products with weights in place.
+    func reserveProducts(rows: Int) {
+        if mapped != nil { productScratch.reserve(pool.threadCount * productScratch(rows: rows)) }
+    }
+
     private func prepare(rows: Int, keys: Int) {
         rotary.extend(to: keys)
         stream.reserve(rows * configuration.width)
@@ -189,6 +218,7 @@ public final class Transformer {
         gated.reserve(rows * padded(configuration.mlpWidth))
         logSumExp.reserve(configuration.headCount * rows)
         scores.reserve(pool.threadCount * scoreScratch(keys: keys))
+        reserveProducts(rows: rows)
         if layerStore.capacity < keys {
             layerStore = KeyValueCache(configuration, layerCount: 1, capacity: keys)
         }

@@ -1,4 +1,5 @@
 import CKernels
+import Foundation
 
 /// Threads that share loops: the transformer's, and whoever else has work between its passes.
 ///
@@ -11,8 +12,14 @@ public final class WorkerPool: Sendable {
     /// Threads that run a loop, the calling one included.
     public let threadCount: Int
 
-    /// Starts `threads - 1` threads. Errors: ``ModelError`` when the number is not from 1 to 1024, or the system refuses.
-    public init(threads: Int) throws(ModelError) {
+    /// Starts `threads - 1` threads.
+    ///
+    /// - Parameters:
+    ///   - threads: threads of a loop, the calling one included.
+    ///   - affinity: the processors to bind them to, one after the other, the thread that calls this to the first, and so
+    ///     on round; empty: where the system puts them.
+    /// - Throws: ``ModelError`` when the number is not from 1 to 1024, or the system refuses.
+    public init(threads: Int, affinity: [Int] = []) throws(ModelError) {
         guard (1...1024).contains(threads) else {
             throw ModelError(
                 code: .misuse, file: "", object: "threads", rule: "must be from 1 to 1024, not \(threads)")
@@ -20,6 +27,16 @@ public final class WorkerPool: Sendable {
         guard let pool = ck_pool_create(Int32(threads)) else {
             throw ModelError(
                 code: .resources, file: "", object: "", rule: "\(threads) threads could not be started")
+        }
+        if !affinity.isEmpty {
+            let failure = ck_pool_pin(pool, affinity.map { Int32(clamping: $0) }, Int32(clamping: affinity.count))
+            guard failure == 0 else {
+                ck_pool_destroy(pool)
+                throw ModelError(
+                    code: .resources, file: "", object: "",
+                    rule: "the threads could not be bound to processors \(affinity): "
+                        + String(cString: strerror(failure)))
+            }
         }
         self.pool = pool
         threadCount = threads

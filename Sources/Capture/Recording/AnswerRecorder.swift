@@ -34,7 +34,7 @@ final class AnswerRecorder {
         for (place, position) in candidates.enumerated() {
             let target = place * rowBlock + (head.layer * plan.heads.count + head.index) * plan.keyCount
             encodeRow(
-                attention.row(position - step.input.predictionOffset - attention.firstQuery),
+                attention.row(step.input.scoringRow(of: position) - attention.firstQuery),
                 to: out[target..<target + plan.keyCount])
         }
     }
@@ -52,7 +52,7 @@ final class AnswerRecorder {
                 shape: [1, plan.layers.count, plan.heads.count, plan.keyCount],
                 values: UnsafeBufferPointer(rebasing: all[place * rowBlock..<(place + 1) * rowBlock]))
             try writer.write(
-                .answerSourceQuery, at: generated, value: Int32(transfer.position - step.input.predictionOffset))
+                .answerSourceQuery, at: generated, value: Int32(step.input.scoringRow(of: transfer.position)))
             try writer.write(.answerSourceStep, at: generated, value: Int32(result.index))
         }
     }

@@ -20,8 +20,11 @@ struct RecordedPartCheck {
         }
         guard attention.suppressed.isEmpty || attention.suppressed.count == attention.headCount * attention.keyCount
         else { throw fail("\(attention.suppressed.count) flags of suppressed keys") }
-        let offset = step.predictionOffset
-        guard step.candidates.allSatisfy({ $0 < plan.promptLength || step.queries.contains($0 - offset) }) else {
+        guard
+            step.candidates.allSatisfy({
+                $0 < plan.promptLength || step.queries.contains(step.scoringRow(of: $0))
+            })
+        else {
             throw fail("a candidate's row was not fed in")
         }
         let kvHeadCount = attention.keys?.headCount ?? attention.allKeys?.headCount ?? attention.values?.headCount

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Random numbers without a state: each is a function of the seed and of where it is used.
 ///
 /// Philox4x32-10 of Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), keyed by the
@@ -39,6 +41,9 @@ public struct CounterRandom: Sendable, Equatable {
         let bits = UInt64(words[0]) << 32 | UInt64(words[1])
         return (Double(bits >> 12) + 0.5) * 0x1p-52
     }
+
+    /// The standard Gumbel number of a uniform one.
+    static func gumbel(_ uniform: Double) -> Double { -log(-log(uniform)) }
 
     /// Philox4x32 with ten rounds: the 128 random bits of a counter under a key.
     static func block(counter: SIMD4<UInt32>, key: SIMD2<UInt32>) -> SIMD4<UInt32> {

@@ -37,8 +37,8 @@ public struct StepInput: Sendable, Equatable {
     public var queries: Range<Int>
     /// The positions that this step may write, ascending.
     public var candidates: [Int]
-    /// How far before a position is the row that scores it: 0 in a diffusion model such as LLaDA, 1 in an
-    /// autoregressive one.
+    /// How far before a position is the row that scores it: 0 in LLaDA and MMaDA, 1 in Dream and in an autoregressive
+    /// model.
     public var predictionOffset: Int
     /// The sampler's block, from 0; -1 where there are none.
     public var block: Int
@@ -56,6 +56,9 @@ public struct StepInput: Sendable, Equatable {
         self.predictionOffset = predictionOffset
         self.block = block
     }
+
+    /// The row that scores a position; the first position is scored by its own, whatever the offset.
+    public func scoringRow(of position: Int) -> Int { max(0, position - predictionOffset) }
 }
 
 /// What came out of a step. Arrays by position have one element for each position of the run at full length.
@@ -75,14 +78,19 @@ public struct StepResult: Sendable, Equatable {
             self.token = token
             self.score = score
         }
+
+        /// The best-scored first, equal ones by rising position.
+        static func ranked(_ transfers: [Transfer]) -> [Transfer] {
+            transfers.sorted { ($1.score, $0.position) < ($0.score, $1.position) }
+        }
     }
 
     /// The step, from 0.
     public var index: Int
     /// The token that the sampler drew for each position it asked for; -1 elsewhere.
     public var predictedIDs: [Int32]
-    /// Probability of that token under the un-noised distribution at temperature 1 (of the guided logits, where the run
-    /// is guided); NaN elsewhere.
+    /// Probability of that token under the un-noised, unfiltered distribution at temperature 1 (of the guided logits, where
+    /// the run is guided, and without tokens that the sampler forbids outright); NaN elsewhere.
     public var confidence: [Float]
     /// What the sampler ranked candidates by; NaN elsewhere.
     public var transferScore: [Float]

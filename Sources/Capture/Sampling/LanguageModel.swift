@@ -63,4 +63,14 @@ public struct Logits: Sendable, Equatable {
             values[index] = u + factor * (values[index] - u)
         }
     }
+
+    /// Makes the logits of tokens minus infinity in every row. Errors: a token that has none.
+    mutating func forbid(_ tokens: [Int32]) throws(SamplingError) {
+        for token in tokens {
+            guard token >= 0, Int(token) < vocabularySize else {
+                throw .badOption("token \(token) is outside the vocabulary 0 ..< \(vocabularySize)")
+            }
+            for row in 0..<rowCount { values[row * vocabularySize + Int(token)] = -.infinity }
+        }
+    }
 }

@@ -63,6 +63,14 @@ struct LogitRow {
         return log(sum) + top - Double(values[token])
     }
 
+    /// The probability of a token under softmax(logits) without some tokens; 0 for one of those.
+    func probability(of token: Int, leavingOut tokens: [Int32]) -> Double {
+        let kept = values.indices.filter { !tokens.contains(Int32($0)) }
+        guard !tokens.contains(Int32(token)), let best = kept.max(by: { values[$0] < values[$1] }) else { return 0 }
+        let top = Double(values[best])
+        return exp(Double(values[token]) - top) / kept.reduce(0) { $0 + exp(Double(values[$1]) - top) }
+    }
+
     /// softmax(logits), summed up.
     struct Distribution {
         /// The probability of the token asked about.

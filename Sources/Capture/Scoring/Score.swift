@@ -87,7 +87,7 @@ extension Capture {
             return try CausalScoring(transformer: transformer, ids: ids, promptLength: prompt.count)
                 .score(suppressing, seed: likelihood.seed, progress)
         case .bidirectional:
-            guard let mask = configuration.maskTokenID else { throw CaptureError.noMaskToken }
+            guard let mask = configuration.maskTokenID else { throw CaptureError.noMaskToken(sampler: "score") }
             return try DiffusionScoring(
                 transformer: transformer, ids: ids, promptLength: prompt.count, maskID: Int32(mask),
                 likelihood: likelihood

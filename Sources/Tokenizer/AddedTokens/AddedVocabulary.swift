@@ -7,8 +7,11 @@ struct AddedVocabulary: Sendable {
     /// Every added token by id, with the bytes that it decodes to.
     private(set) var tokens: [Int32: (token: AddedToken, bytes: [UInt8])] = [:]
 
-    /// Reads `added_tokens` and puts those that the model lacks into the vocabulary.
-    init(_ node: JSONNode, vocabulary: inout Vocabulary, normalizer: Normalizer?) throws(TokenizerError) {
+    /// Reads `added_tokens` and puts those that the model lacks into the vocabulary. `trustsIDs` says whether they have the
+    /// ids that the file gives them, as tokenizers in Python take them.
+    init(
+        _ node: JSONNode, vocabulary: inout Vocabulary, normalizer: Normalizer?, trustsIDs: Bool
+    ) throws(TokenizerError) {
         // `tokenizers` numbers such tokens itself, from the number of the model's tokens on, and only warns where the
         // file says otherwise; a model was trained with one numbering or the other, so a file that says so is refused.
         var nextID = Int32(truncatingIfNeeded: vocabulary.count)
@@ -22,7 +25,7 @@ struct AddedVocabulary: Sendable {
                     throw id.error(.invalid, "is \(token.id), but model.vocab gives that token the id \(known)")
                 }
             } else {
-                guard token.id == nextID else {
+                guard trustsIDs || token.id == nextID else {
                     throw id.error(
                         .invalid, "is \(token.id), but tokens that model.vocab lacks are numbered on: \(nextID)")
                 }

@@ -74,13 +74,13 @@ struct PostProcessor: Sendable {
         return pieces
     }
 
-    /// The tokens of a text with what the template puts around them.
-    func process(_ ids: [Int32], addSpecialTokens: Bool) -> [Int32] {
-        var result: [Int32] = []
+    /// What belongs to the tokens of a text, with what the template puts around them: `made` gives that of a special token.
+    func process<Element>(_ text: [Element], addSpecialTokens: Bool, made: (Int32) -> Element) -> [Element] {
+        var result: [Element] = []
         for piece in pieces {
             switch piece {
-            case .text: result += ids
-            case .special(let special): if addSpecialTokens { result += special }
+            case .text: result += text
+            case .special(let special): if addSpecialTokens { result += special.map(made) }
             }
         }
         return result

@@ -45,9 +45,11 @@ struct PreTokenizer: Sendable {
         return steps
     }
 
-    /// Calls `body` with each piece of a text, in order.
+    /// Calls `body` with each piece of a text, in order, and the bytes of the text that it covers: one less than the piece
+    /// has where a space was put before it.
     func forEachPiece(
-        of text: UnsafeBufferPointer<UInt8>, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+        of text: UnsafeBufferPointer<UInt8>,
+        _ body: (UnsafeBufferPointer<UInt8>, Range<Int>) throws(TokenizerError) -> Void
     ) throws(TokenizerError) {
         var parts = text.isEmpty ? [] : [0..<text.count]
         for rule in rules {
@@ -64,20 +66,24 @@ struct PreTokenizer: Sendable {
             if addsPrefixSpace, piece.first != UInt8(ascii: " ") {
                 let prefixed = [UInt8(ascii: " ")] + piece
                 try prefixed.withUnsafeBufferPointer { piece throws(TokenizerError) in
-                    try forEachMatch(in: piece, body)
+                    try forEachMatch(in: piece, from: part.lowerBound - 1, notBefore: part.lowerBound, body)
                 }
             } else {
-                try forEachMatch(in: piece, body)
+                try forEachMatch(in: piece, from: part.lowerBound, notBefore: part.lowerBound, body)
             }
         }
     }
 
     private func forEachMatch(
-        in piece: UnsafeBufferPointer<UInt8>, _ body: (UnsafeBufferPointer<UInt8>) -> Void
+        in piece: UnsafeBufferPointer<UInt8>, from offset: Int, notBefore start: Int,
+        _ body: (UnsafeBufferPointer<UInt8>, Range<Int>) throws(TokenizerError) -> Void
     ) throws(TokenizerError) {
-        guard let pattern else { return body(piece) }
+        func place(_ part: Range<Int>) -> Range<Int> {
+            max(start, offset + part.lowerBound)..<max(start, offset + part.upperBound)
+        }
+        guard let pattern else { return try body(piece, place(0..<piece.count)) }
         for part in SplitBehavior.isolated.parts(of: try pattern.pieces(of: piece)) {
-            body(UnsafeBufferPointer(rebasing: piece[part]))
+            try body(UnsafeBufferPointer(rebasing: piece[part]), place(part))
         }
     }
 }

@@ -113,13 +113,10 @@ struct StepAdoption {
 
     private func copyRegions() throws {
         guard writer.plan.signals.contains(.regions) else { return }
-        let (names, kinds) = (try source.text("region_name"), try source.text("region_kind"))
-        let gold = try source.read(.regionGold).values
-        let regions = zip(zip(names, kinds), gold).map { Region(name: $0.0, kind: $0.1, isGold: $1 == 1) }
+        let (regions, recorded) = try source.regions()
         // A causal trace that was cut short knows the regions of the positions that it came to.
-        var positions = try source.read(.region).values
-        positions += Array(repeating: -1, count: max(0, writer.plan.positionCount - positions.count))
-        try writer.write(regions, of: positions)
+        let missing = max(0, writer.plan.positionCount - recorded.count)
+        try writer.write(regions, of: recorded + Array(repeating: -1, count: missing))
     }
 
     /// Copies the texts of the ids that occur in the copied steps, in their order.

@@ -53,7 +53,9 @@ extension TraceWriter {
         let target = TraceTarget(path: path, replaces: overwrite)
         let held = try PartialFile(target, isOld: true)
         let trace = try Trace(path: partialPath)
-        try checkAgreement(of: trace, plan, provenance)
+        if let reason = try trace.disagreement(with: plan, provenance) {
+            throw TraceError.cannotResume(path: partialPath, reason: reason)
+        }
 
         try PartialFile.discardHusk(target)
         let writer = try TraceWriter(
@@ -73,49 +75,6 @@ extension TraceWriter {
             writer.partial.remove()
             throw error
         }
-    }
-
-    private static func checkAgreement(of trace: Trace, _ plan: TracePlan, _ provenance: Provenance) throws {
-        func refuse(_ reason: String) -> TraceError { .cannotResume(path: trace.path, reason: reason) }
-        guard try trace.file.textAttribute("schema_sha256") == SHA256Hash.hexadecimal(of: SchemaDocument.current.json())
-        else { throw refuse("it was written by another schema") }
-        // A number of threads changes no bit; time, command line and version are the first run's.
-        let ignored: Set = ["threads", "producer", "command_line", "created_at"]
-        let old = trace.provenance
-        var pairs = [("seed", String(old.seed), String(provenance.seed))]
-        pairs += zip(old.textAttributes, provenance.textAttributes).map { ($0.0, $0.1, $1.1) }
-        pairs += zip(old.numberAttributes, provenance.numberAttributes).map { ($0.0, String($0.1), String($1.1)) }
-        // The rest of what was planned; a structure's own fields, so that none can be forgotten.
-        pairs += zip(Mirror(reflecting: trace.planned).children, Mirror(reflecting: plan).children)
-            .filter { $0.0.label != "signals" }.map { ($0.label ?? "", plain($0.value), plain($1.value)) }
-        for (name, first, now) in pairs where !ignored.contains(name) && first != now {
-            let (first, now) = excerpts(first, now)
-            throw refuse("\(name) is \(now), but \(first) in the first run")
-        }
-        guard trace.planned.signals == plan.signals else {
-            let names = [plan.signals, trace.planned.signals].map { $0.map(\.rawValue).sorted().joined(separator: ",") }
-            throw refuse("signals is \(names[0]), but \(names[1]) in the first run")
-        }
-    }
-
-    /// A value as options give it: `0-3,7`, or `all`.
-    private static func plain(_ value: Any) -> String {
-        switch value {
-        case let list as [Int]: IndexText.text(list)
-        case let list as [Int]?: list.map(IndexText.text) ?? "all"
-        default: "\(value)"
-        }
-    }
-
-    /// Two texts from shortly before where they part, short enough for a line.
-    private static func excerpts(_ a: String, _ b: String) -> (String, String) {
-        let common = zip(a, b).prefix { $0 == $1 }.count
-        let start = max(0, common - 24)
-        func excerpt(_ text: String) -> String {
-            let part = text.dropFirst(start).prefix(60).map { $0.isNewline ? " " : $0 }
-            return (start > 0 ? "..." : "") + String(part) + (text.count > start + 60 ? "..." : "")
-        }
-        return (excerpt(a), excerpt(b))
     }
 }
 

@@ -50,7 +50,11 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("attention", plan.causality.rawValue + (plan.isGuided ? ", with a second pass (guidance)" : "")),
             ("shape", Self.shapeLine(trace)),
             ("prompt", "\(plan.promptLength) tokens" + (origin.prompt.isEmpty ? "" : ": \"\(quoted(origin.prompt))\"")),
+            ("id", origin.promptID.isEmpty ? "none: no batch" : quoted(origin.promptID)),
+            ("answers", origin.goldAnswers.isEmpty ? "none given" : quoted(origin.goldAnswers)),
+            ("chat", origin.chatTemplate.isEmpty ? "no template" : quoted(origin.chatTemplate)),
             ("generated", "\(plan.generatedLength) positions"),
+            ("regions", try regionsLine(trace)),
             ("model", quoted("\(origin.modelName) (\(origin.architecture))")),
             ("weights", quoted("sha256 \(origin.weightsSHA256)")),
             ("tokenizer", origin.tokenizerSHA256.isEmpty ? "none" : quoted("sha256 \(origin.tokenizerSHA256)")),
@@ -61,6 +65,26 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("history", history),
             ("command", origin.commandLine.isEmpty ? "none" : quoted(origin.commandLine)),
         ]
+    }
+
+    /// The regions of a trace with the positions that each has; none where it records none.
+    private func regions(_ trace: Trace) throws -> [(region: Region, positions: Int)] {
+        let (regions, places) = try trace.regions()
+        var counts: [Int32: Int] = [:]
+        for region in places { counts[region, default: 0] += 1 }
+        return regions.enumerated().map { ($1, counts[Int32(clamping: $0), default: 0]) }
+    }
+
+    /// `template 12, system 8, d1 (document, gold) 40, answer 64`.
+    private func regionsLine(_ trace: Trace) throws -> String {
+        let all = try regions(trace)
+        guard !all.isEmpty else { return "none" }
+        return all.map { region, positions in
+            let kind = region.name == region.kind ? [] : [region.kind]
+            let words = kind + (region.isGold ? ["gold"] : [])
+            let note = words.isEmpty ? "" : " (\(words.joined(separator: ", ")))"
+            return quoted(region.name + note) + " \(positions)"
+        }.joined(separator: ", ")
     }
 
     /// Text of the file on one line, with what could move the cursor escaped.
@@ -111,7 +135,8 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("layers", .array(plan.layers.map(JSONValue.integer))),
             ("heads", .array(plan.heads.map(JSONValue.integer))),
             ("signals", .array(plan.signals.map(\.rawValue).sorted().map(JSONValue.text))),
-            ("prompt", .text(origin.prompt)), ("model_name", .text(origin.modelName)),
+            ("prompt", .text(origin.prompt)), ("prompt_id", .text(origin.promptID)),
+            ("gold_answers", .text(origin.goldAnswers)), ("model_name", .text(origin.modelName)),
             ("architecture", .text(origin.architecture)), ("weights_sha256", .text(origin.weightsSHA256)),
             ("tokenizer_sha256", .text(origin.tokenizerSHA256)), ("sampler", .text(origin.sampler)),
             ("sampler_parameters", .text(origin.samplerParameters)), ("seed", .text(String(origin.seed))),
@@ -119,6 +144,17 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("threads", .integer(origin.threads)), ("producer", .text(origin.producer)),
             ("created_at", .text(origin.createdAt)), ("command_line", .text(origin.commandLine)),
             ("history", try trace.history().map(JSONValue.text) ?? .null),
+            ("chat_template", .text(origin.chatTemplate)),
+            (
+                "regions",
+                .array(
+                    try regions(trace).map { region, positions in
+                        .object([
+                            ("name", .text(region.name)), ("kind", .text(region.kind)),
+                            ("is_gold", .flag(region.isGold)), ("positions", .integer(positions)),
+                        ])
+                    })
+            ),
             (
                 "datasets",
                 .array(

@@ -15,6 +15,7 @@ struct PlanCommand: ParsableCommand {
 
             Examples:
               attntrace plan --prompt "In the beginning" --gen-length 64
+              attntrace plan --prompts questions.jsonl
               attntrace plan --model ./LLaDA-8B-Instruct --prompt-file q.txt --record qk --signals all --output /data/a.h5
 
             Sizes before compression are exact, for a run of full length; those in the file are estimated from traces of \
@@ -26,50 +27,29 @@ struct PlanCommand: ParsableCommand {
     @Flag(help: "Print as JSON.")
     var json = false
 
-    /// One run in one encoding, and why it is that.
-    private struct Chosen {
-        let plan: CapturePlan
-        let encoding: AttentionEncoding
-        let reason: String
-        /// Every encoding that was looked at; empty where one was asked for.
-        let alternatives: [AttentionEncoding: CapturePlan]
-    }
-
     func run() throws {
-        let prompt = try options.prompt.givenPrompt()
-        guard !options.output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
-        try TraceWriter.checkName(options.output, overwrite: options.force)
-        let threads = try options.machine.threadCount()
-        let directory = try EmbeddedModels.directory(for: options.model)
-        let configuration = try ModelConfiguration(directory: directory)
-        let tokenizer = try Capture.loadTokenizer(of: directory)
-        let promptIDs = try prompt.tokenIDs(with: tokenizer, directory: directory)
-        let sampler = try options.sampler.sampler(for: configuration, promptLength: promptIDs.count)
-        let recording = try options.recording(for: configuration)
-        let chosen = try choose(recording) { signals in
-            var recording = recording
-            recording.signals = signals
-            return try CapturePlan(
-                configuration: configuration, promptIDs: promptIDs, sampler: sampler, recording: recording,
-                textWidth: tokenizer?.longestTokenText ?? 1)
-        }
-        let memory = chosen.plan.memory(threads: threads, writerBudget: recording.memoryBudget)
-        try Terminal.output((json ? description(chosen, memory).text() : text(chosen, memory)) + "\n")
-        if !options.noSpaceCheck { try chosen.plan.checkSpace(at: options.output) }
+        if let path = options.batch.prompts { try planMany(path) } else { try planOne() }
     }
 
-    private func choose(
-        _ recording: RecordingOptions, plan: (Set<Signal>) throws -> CapturePlan
-    ) throws -> Chosen {
-        if let encoding = options.record.encoding {
-            return Chosen(
-                plan: try plan(recording.signals.union(encoding.signals)), encoding: encoding, reason: "asked for",
-                alternatives: [:])
-        }
-        let choice = try RecordingChoice(
-            limit: options.record.sizeLimit.bytes, signals: recording.signals, plan: plan, probe: nil)
-        return Chosen(
-            plan: choice.chosenPlan, encoding: choice.encoding, reason: choice.reason, alternatives: choice.plans)
+    private func planOne() throws {
+        let prompt = try options.prompt.givenPrompt()
+        let output = options.output ?? RunOptions.defaultOutput
+        guard !output.isEmpty else { throw UsageError("--output is empty: it names the trace to write") }
+        try TraceWriter.checkName(output, overwrite: options.force)
+        let planner = try RunPlanner(options)
+        let chosen = try planner.plan(prompt)
+        let memory = try planner.memory(of: chosen.plan)
+        try Terminal.output(
+            (json ? description(chosen, memory, output).text() : text(chosen, memory, output)) + "\n")
+        if !options.noSpaceCheck { try chosen.plan.checkSpace(at: output) }
+    }
+
+    private func planMany(_ path: String) throws {
+        let file = try options.prompt.promptFile(at: path)
+        let entries = options.batch.shard?.of(file.entries) ?? file.entries
+        let plan = try BatchPlan(of: entries, in: path, by: RunPlanner(options))
+        try Terminal.output((json ? plan.json.text() : plan.text) + "\n")
+        if plan.failures > 0 { throw ExitCode(Failure.badData) }
     }
 
     private func axes(_ dataset: PlannedDataset) -> String {
@@ -77,7 +57,7 @@ struct PlanCommand: ParsableCommand {
             .joined(separator: ", ")
     }
 
-    private func text(_ chosen: Chosen, _ memory: MemoryPlan) -> String {
+    private func text(_ chosen: PlannedRun, _ memory: MemoryPlan, _ output: String) -> String {
         let storage = chosen.plan.storage
         let table = Table(
             name: "datasets",
@@ -107,7 +87,7 @@ struct PlanCommand: ParsableCommand {
                     + "up to \(ByteCount.text(memory.writing))"
             ),
         ]
-        if let (folder, free) = FreeSpace.available(at: options.output) {
+        if let (folder, free) = FreeSpace.available(at: output) {
             facts.append(("disk", "\(ByteCount.text(free)) free in \(folder)"))
         }
         let lines = facts.map { $0.padding(toLength: 11, withPad: " ", startingAt: 0) + $1 }
@@ -119,12 +99,12 @@ struct PlanCommand: ParsableCommand {
             + "\(ByteCount.text(storage.estimatedBytes)) in the file"
     }
 
-    private func description(_ chosen: Chosen, _ memory: MemoryPlan) -> JSONValue {
+    private func description(_ chosen: PlannedRun, _ memory: MemoryPlan, _ output: String) -> JSONValue {
         let plan = chosen.plan.trace
         let storage = chosen.plan.storage
-        let disk = FreeSpace.available(at: options.output)
+        let disk = FreeSpace.available(at: output)
         return .object([
-            ("output", .text(options.output)), ("causality", .text(plan.causality.rawValue)),
+            ("output", .text(output)), ("causality", .text(plan.causality.rawValue)),
             ("is_guided", .flag(plan.isGuided)), ("prompt_length", .integer(plan.promptLength)),
             ("generated_length", .integer(plan.generatedLength)), ("steps", .integer(plan.stepCount)),
             ("layers", .array(plan.layers.map(JSONValue.integer))),

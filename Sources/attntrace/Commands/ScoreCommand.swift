@@ -52,17 +52,15 @@ struct ScoreCommand: ParsableCommand {
         let counts = suppressSinks.values.filter { $0 > 0 }
         try rules.check(sinks: !counts.isEmpty, random: false, any: !counts.isEmpty)
         let given = try givenText()
-        let capture = try Capture(
-            model: try EmbeddedModels.directory(for: model), threads: try machine.threadCount())
-        let isPrompted = prompt.prompt != nil || prompt.promptFile != nil || prompt.tokenIds != nil
-        let before = isPrompted ? try prompt.givenPrompt() : .text("")
+        let capture = try Capture(model: try EmbeddedModels.directory(for: model), on: machine)
+        let before = prompt.isGiven ? try prompt.givenPrompt() : .text("")
         let sinks = counts.map { rules.suppression(sinks: $0, of: capture.configuration) }
         let controls = noRandom ? [] : counts.map { rules.suppression(.random(count: $0)) }
         var line = ProgressLine()
         defer { line.clear() }
         let score = try capture.score(
-            text: capture.tokenIDs(of: given),
-            after: !isPrompted && capture.tokenizer == nil ? [] : capture.tokenIDs(of: before),
+            text: capture.render(given).ids,
+            after: !prompt.isGiven && capture.tokenizer == nil ? [] : capture.render(before).ids,
             by: Likelihood(mcNum: mcNum, batchSize: batchSize, cfgScale: cfgScale, seed: seed),
             suppressing: sinks + controls
         ) { line.show($0) }
@@ -73,10 +71,8 @@ struct ScoreCommand: ParsableCommand {
     private func givenText() throws -> Prompt {
         let given = [text, textFile, textIds].compactMap { $0 }
         guard given.count == 1 else { throw UsageError("give the text once: with --text, --text-file or --text-ids") }
-        var options = PromptOptions()
-        (options.prompt, options.promptFile, options.tokenIds) = (text, textFile, textIds)
-        options.noSpecialTokens = true
-        return try options.givenPrompt()
+        if let textIds { return .tokens(try PromptOptions.ids(textIds, option: "--text-ids")) }
+        return .text(try textFile.map(PromptOptions.text(of:)) ?? text ?? "", addSpecialTokens: false)
     }
 
     private func table(_ score: Score, _ capture: Capture) -> Table {

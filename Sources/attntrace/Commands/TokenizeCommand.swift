@@ -12,6 +12,7 @@ struct TokenizeCommand: ParsableCommand {
             Examples:
               attntrace tokenize "In the beginning"
               attntrace tokenize --decode 1,2,3
+              attntrace tokenize --model ./LLaDA-8B-Instruct --chat "What is a sink?"
               printf '"one"\\n"two"\\n' | attntrace tokenize --jsonl
             """)
 
@@ -23,13 +24,17 @@ struct TokenizeCommand: ParsableCommand {
     var decode = false
     @Flag(help: "Do not add the tokenizer's special tokens.")
     var noSpecialTokens = false
+    @OptionGroup var chat: ChatOptions
     @Argument(help: "The text, or with --decode the ids.")
     var text: String?
 
     func run() throws {
         let directory = try EmbeddedModels.directory(for: model)
-        guard let tokenizer = try Capture.loadTokenizer(of: directory) else {
+        guard let tokenizer = try Tokenizer(directory: directory) else {
             throw CaptureError.noTokenizer(directory: directory)
+        }
+        if chat.chat || chat.system != nil || chat.chatTemplate != nil {
+            return try showConversation(ModelConfiguration(directory: directory), directory)
         }
         guard jsonl else {
             guard let text else { throw UsageError("give the text, or --jsonl to read lines from stdin") }
@@ -47,6 +52,15 @@ struct TokenizeCommand: ParsableCommand {
             if line.isEmpty { continue }
             try Terminal.output(try answer(to: line, number: number, tokenizer) + "\n")
         }
+    }
+
+    /// The text as the chat template writes it, and on the last line its ids.
+    private func showConversation(_ configuration: ModelConfiguration, _ directory: String) throws {
+        guard !jsonl, !decode, let text else { throw UsageError("--chat takes one text, what the user says") }
+        guard let messages = try chat.messages(MarkedText(text), file: nil) else { return }
+        let prompt = try PromptRenderer(model: directory, configuration: configuration)
+            .render(.chat(messages, template: chat.chatTemplate))
+        try Terminal.output(prompt.text + "\n" + prompt.ids.map(String.init).joined(separator: ",") + "\n")
     }
 
     private func encode(_ text: String, _ tokenizer: Tokenizer) throws -> [Int32] {

@@ -17,7 +17,7 @@ enum Failure {
     /// Ends the program with the line and the code of an error.
     static func exit(with error: any Error, from root: ParsableCommand.Type) -> Never {
         if let code = code(of: error) {
-            Terminal.error("attntrace: \(error)\(option(against: error))")
+            Terminal.warn(line(for: error))
             Foundation.exit(code)
         }
         let code = root.exitCode(for: error)
@@ -30,6 +30,9 @@ enum Failure {
         Terminal.error("attntrace: \(message) (see --help)")
         Foundation.exit(code == .validationFailure ? usage : system)
     }
+
+    /// What an error says, in one line, and the option that lifts it.
+    static func line(for error: any Error) -> String { "\(error)\(option(against: error))" }
 
     /// The option that lifts what an error refuses, which the libraries know nothing of.
     private static func option(against error: any Error) -> String {
@@ -52,6 +55,7 @@ enum Failure {
         case let error as ModelError: modelCode(error)
         case let error as TokenizerError: error.code == .unreadable ? system : badData
         case let error as AnalysisError: analysisCode(error)
+        case is PromptFileError: badData
         case is UsageError: usage
         case is CocoaError: system
         default: nil
@@ -68,7 +72,7 @@ enum Failure {
 
     private static func samplingCode(_ error: SamplingError) -> Int32 {
         switch error {
-        case .badOption, .unevenBlocks, .unevenSteps, .emptyPrompt: usage
+        case .badOption, .unevenBlocks, .unevenSteps, .noMaskToken, .emptyPrompt: usage
         case .notFinite, .wrongShape: badData
         }
     }

@@ -6,15 +6,16 @@ struct ProgressLine {
     private var lastShown = -1.0
     private let isShown = Terminal.watchesProgress
 
-    mutating func show(_ progress: CaptureProgress) {
+    /// Shows a step. `title` stands before it; `left` are the seconds left in all, by default those of this run.
+    mutating func show(_ progress: CaptureProgress, title: String = "", left: Double? = nil) {
         guard isShown, progress.step == progress.steps || progress.seconds - lastShown > 0.1 else { return }
         lastShown = progress.seconds
         let rate = progress.seconds > 0 ? Double(progress.step) / progress.seconds : 0
-        let left = rate > 0 ? Double(progress.steps - progress.step) / rate : 0
+        let left = left ?? (rate > 0 ? Double(progress.steps - progress.step) / rate : 0)
         let line = String(
-            format: "\rstep %d/%d  %.1f steps/s  %@ left\u{1b}[K", progress.step, progress.steps, rate,
+            format: "step %d/%d  %.1f steps/s  %@ left\u{1b}[K", progress.step, progress.steps, rate,
             Self.duration(left))
-        Terminal.progress(line)
+        Terminal.progress("\r" + title + line)
     }
 
     /// Removes the line.

@@ -16,6 +16,9 @@ enum Terminal {
         _ = write(line + "\n", to: STDERR_FILENO)
     }
 
+    /// Writes a message to stderr, with the program's name.
+    static func warn(_ message: String) { error("attntrace: \(message)") }
+
     /// Writes to stderr as it is, for a line that is written over.
     static func progress(_ text: String) {
         _ = write(text, to: STDERR_FILENO)

@@ -3,11 +3,13 @@
     python make_fixtures.py             random tiny models with what they compute, and the embedded
                                         models' numbers (../../../models/tiny-*, where they are)
     python make_fixtures.py --embedded  the embedded models' numbers only: run it after new weights
+    python make_fixtures.py --only NAME one tiny model
     python make_fixtures.py --check     recomputes everything from the committed weights and compares
 
 The forward pass below is plain PyTorch in float32, written from the equations; where transformers
-is installed, its LlamaForCausalLM must agree (for the bidirectional models under a mask of zeros).
-Needs torch, numpy and safetensors.
+is installed, its LlamaForCausalLM or Qwen2ForCausalLM must agree (for the bidirectional models under
+a mask of zeros), and check_published.py holds it against the published code of LLaDA, MMaDA and
+Dream. Needs torch, numpy and safetensors.
 """
 
 import argparse
@@ -30,6 +32,16 @@ LLADA = dict(
 LLAMA = dict(
     model_type="llama", architectures=["LlamaForCausalLM"], hidden_act="silu", attention_bias=False, mlp_bias=False,
     rope_scaling=None, max_position_embeddings=64)
+# Fields of the released files, sizes apart.
+MMADA = dict(
+    LLADA, model_type="mmada", architectures=["MMadaModelLM"], llm_vocab_size=90, codebook_size=6, num_vq_tokens=4,
+    num_new_special_tokens=0, gradient_checkpointing=True)
+QWEN2 = dict(
+    model_type="qwen2", architectures=["Qwen2ForCausalLM"], hidden_act="silu", max_position_embeddings=64,
+    use_sliding_window=False, sliding_window=16, max_window_layers=2)
+DREAM = dict(
+    QWEN2, model_type="Dream", architectures=["DreamModel"], mask_token_id=70, pad_token_id=64, rope_scaling=None,
+    rope_theta=1000000.0)
 
 # name: (config, dtype of the weights, positions, shards)
 TINY = {
@@ -51,7 +63,37 @@ TINY = {
         dict(LLAMA, hidden_size=64, num_attention_heads=4, num_key_value_heads=2, num_hidden_layers=2,
              intermediate_size=72, vocab_size=110, tie_word_embeddings=True, rope_theta=100000.0, rms_norm_eps=1e-5,
              bos_token_id=0, eos_token_id=1), torch.float32, 49, 2),
+    # Every option of LLaDA's class that changes the numbers.
+    "llada-options-f64": (
+        dict(LLADA, d_model=24, n_heads=4, n_kv_heads=2, n_layers=2, mlp_hidden_size=40, mlp_ratio=4, vocab_size=50,
+             embedding_size=50, weight_tying=False, mask_token_id=5, eos_token_id=1, rope_theta=500000.0,
+             rms_norm_eps=1e-5, input_emb_norm=True, scale_logits=True, attention_layer_norm=True,
+             attention_layer_norm_with_affine=True, include_qkv_bias=True), torch.float64, 24, 1),
+    # Image codes behind the text's tokens; a tensor that is not the text part's.
+    "mmada-f32": (
+        dict(MMADA, d_model=32, n_heads=2, n_kv_heads=2, n_layers=2, mlp_hidden_size=48, mlp_ratio=4, vocab_size=96,
+             embedding_size=90, new_vocab_size=96, weight_tying=False, mask_token_id=80, eos_token_id=1,
+             rope_theta=500000.0, rms_norm_eps=1e-5), torch.float32, 24, 1),
+    "dream-sharded-f32": (
+        dict(DREAM, hidden_size=32, num_attention_heads=4, num_key_value_heads=2, num_hidden_layers=2,
+             intermediate_size=40, vocab_size=72, tie_word_embeddings=False, rms_norm_eps=1e-6, bos_token_id=64,
+             eos_token_id=64), torch.float32, 24, 2),
+    # Rotations of all three kinds: kept, divided and between. Biases, which no released Llama has.
+    "llama31-bias-f32": (
+        dict(LLAMA, hidden_size=32, num_attention_heads=1, num_key_value_heads=1, num_hidden_layers=2,
+             intermediate_size=40, vocab_size=60, tie_word_embeddings=False, rope_theta=500000.0, rms_norm_eps=1e-5,
+             bos_token_id=0, eos_token_id=[1, 2], attention_bias=True,
+             rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
+                               original_max_position_embeddings=256)), torch.float32, 40, 1),
+    # As transformers 5 writes it.
+    "qwen2-tied-bf16": (
+        dict(QWEN2, hidden_size=48, num_attention_heads=4, num_key_value_heads=2, num_hidden_layers=2,
+             intermediate_size=40, vocab_size=60, tie_word_embeddings=True, rms_norm_eps=1e-6, bos_token_id=0,
+             eos_token_id=1, rope_parameters=dict(rope_type="default", rope_theta=1000000.0),
+             layer_types=["full_attention", "full_attention"]), torch.bfloat16, 24, 1),
 }
+# Tensors that a checkpoint may hold beside the text part's.
+EXTRA = {"mmada-f32": {"model.vision.projector.weight": (3, 4)}}
 # Of the embedded models only some rows of logits and some maps (layer, head) are kept.
 LOGIT_ROWS, MAPS = (0, 64, 127), ((7, 5),)
 
@@ -60,8 +102,19 @@ class Shape:
     """What the forward pass needs of either kind of config.json, and the names of the tensors."""
 
     def __init__(self, c: dict):
-        self.causal = c["architectures"][0] == "LlamaForCausalLM"
-        if self.causal:
+        family = c["architectures"][0]
+        self.causal = family in ("LlamaForCausalLM", "Qwen2ForCausalLM")
+        # Rows of the logits score the position after theirs.
+        self.shifts = self.causal or family == "DreamModel"
+        qwen = family in ("Qwen2ForCausalLM", "DreamModel")
+        self.bias = qwen or bool(c.get("attention_bias") or c.get("include_qkv_bias"))
+        self.output_bias = bool(c.get("attention_bias"))
+        self.norms = bool(c.get("attention_layer_norm"))
+        self.scale_embedding, self.scale_logits = bool(c.get("input_emb_norm")), bool(c.get("scale_logits"))
+        rope = c.get("rope_parameters") or {}
+        self.theta, self.eps = rope.get("rope_theta") or c["rope_theta"], c["rms_norm_eps"]
+        self.scaling = next((r for r in (rope, c.get("rope_scaling") or {}) if r.get("rope_type") == "llama3"), None)
+        if family != "LLaDAModelLM" and family != "MMadaModelLM":
             self.width, self.heads, self.layers = c["hidden_size"], c["num_attention_heads"], c["num_hidden_layers"]
             self.kv_heads = c.get("num_key_value_heads") or self.heads
             self.head_width = c.get("head_dim") or self.width // self.heads
@@ -76,13 +129,13 @@ class Shape:
             self.kv_heads = c.get("n_kv_heads") or self.heads
             self.head_width = self.width // self.heads
             self.mlp = c.get("mlp_hidden_size") or c["mlp_ratio"] * self.width
-            self.vocabulary, self.tied = c.get("embedding_size") or c["vocab_size"], c["weight_tying"]
+            self.vocabulary = c.get("new_vocab_size") or c.get("embedding_size") or c["vocab_size"]
+            self.tied = c["weight_tying"]
             t = "model.transformer."
             self.names = {
                 "wte": t + "wte", "ln_f": t + "ln_f", "head": t + "ff_out", "block": t + "blocks.{}.",
                 "norm1": "attn_norm", "norm2": "ff_norm", "q": "q_proj", "k": "k_proj", "v": "v_proj",
-                "o": "attn_out", "gate": "ff_proj", "up": "up_proj", "down": "ff_out"}
-        self.theta, self.eps = c["rope_theta"], c["rms_norm_eps"]
+                "qn": "q_norm", "kn": "k_norm", "o": "attn_out", "gate": "ff_proj", "up": "up_proj", "down": "ff_out"}
         self.mask = c.get("mask_token_id")
 
     def tensors(self) -> dict:
@@ -93,20 +146,35 @@ class Shape:
             shapes[n["head"]] = (self.vocabulary, w)
         block = {"norm1": (w,), "norm2": (w,), "q": (q, w), "k": (kv, w), "v": (kv, w), "o": (w, q),
                  "gate": (self.mlp, w), "up": (self.mlp, w), "down": (w, self.mlp)}
+        if self.norms:
+            block.update({"qn": (q,), "kn": (kv,)})
+        biases = {"q": (q,), "k": (kv,), "v": (kv,)} if self.bias else {}
+        if self.output_bias:
+            biases["o"] = (w,)
         for layer in range(self.layers):
             shapes.update({n["block"].format(layer) + n[key]: shape for key, shape in block.items()})
-        return {name + ".weight": shape for name, shape in shapes.items()}
+        shapes = {name + ".weight": shape for name, shape in shapes.items()}
+        for layer in range(self.layers):
+            shapes.update({n["block"].format(layer) + n[key] + ".bias": shape for key, shape in biases.items()})
+        return shapes
 
 
 @torch.no_grad()
 def forward(shape: Shape, weights: dict, ids: torch.Tensor):
     """Logits [T, V], attention [layer, head, query, key], log-sum-exp of the scaled scores [layer, head, query]."""
     name, length = shape.names, len(ids)
-    get = lambda key, layer=None: weights[
-        (name["block"].format(layer) if layer is not None else "") + name[key] + ".weight"].float()
+    get = lambda key, layer=None, part=".weight": weights[
+        (name["block"].format(layer) if layer is not None else "") + name[key] + part].float()
     norm = lambda x, w: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + shape.eps) * w
     pairs = torch.arange(0, shape.head_width, 2, dtype=torch.float32)
-    angle = torch.outer(torch.arange(length, dtype=torch.float32), 1.0 / shape.theta ** (pairs / shape.head_width))
+    frequency = 1.0 / shape.theta ** (pairs / shape.head_width)
+    if shape.scaling:
+        c = shape.scaling
+        turns = c["original_max_position_embeddings"] * frequency / (2 * torch.pi)
+        low, high = c["low_freq_factor"], c["high_freq_factor"]
+        smooth = ((turns - low) / (high - low)).clamp(0, 1)
+        frequency = (1 - smooth) * frequency / c["factor"] + smooth * frequency
+    angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
     cos, sin = angle.cos().repeat(1, 2), angle.sin().repeat(1, 2)
 
     def rotate(x):
@@ -116,12 +184,18 @@ def forward(shape: Shape, weights: dict, ids: torch.Tensor):
     def heads(x, count):
         return x.view(length, count, shape.head_width).transpose(0, 1)
 
+    def project(h, key, layer, has_bias):
+        return h @ get(key, layer).T + (get(key, layer, ".bias") if has_bias else 0)
+
     x, maps, sums = get("wte")[ids], [], []
+    if shape.scale_embedding:
+        x = x * shape.width**0.5
     for layer in range(shape.layers):
         h = norm(x, get("norm1", layer))
-        q = rotate(heads(h @ get("q", layer).T, shape.heads))
-        k = rotate(heads(h @ get("k", layer).T, shape.kv_heads))
-        v = heads(h @ get("v", layer).T, shape.kv_heads)
+        q, k, v = (project(h, key, layer, shape.bias) for key in "qkv")
+        if shape.norms:
+            q, k = norm(q, get("qn", layer)), norm(k, get("kn", layer))
+        q, k, v = rotate(heads(q, shape.heads)), rotate(heads(k, shape.kv_heads)), heads(v, shape.kv_heads)
         group = shape.heads // shape.kv_heads
         k, v = k.repeat_interleave(group, 0), v.repeat_interleave(group, 0)
         scores = q @ k.transpose(1, 2) / shape.head_width**0.5
@@ -130,38 +204,45 @@ def forward(shape: Shape, weights: dict, ids: torch.Tensor):
         p = scores.softmax(-1)
         maps.append(p)
         sums.append(scores.logsumexp(-1))
-        x = x + (p @ v).transpose(0, 1).reshape(length, -1) @ get("o", layer).T
+        x = x + project((p @ v).transpose(0, 1).reshape(length, -1), "o", layer, shape.output_bias)
         h = norm(x, get("norm2", layer))
         x = x + (torch.nn.functional.silu(h @ get("gate", layer).T) * (h @ get("up", layer).T)) @ get("down", layer).T
     head = get("wte") if shape.tied else get("head")
-    return norm(x, get("ln_f")) @ head.T, torch.stack(maps), torch.stack(sums)
+    logits = norm(x, get("ln_f")) @ head.T * (shape.width**-0.5 if shape.scale_logits else 1)
+    return logits, torch.stack(maps), torch.stack(sums)
 
 
 def agree_with_transformers(shape: Shape, weights: dict, ids, logits, attention, say: str):
-    """Runs the same weights through LlamaForCausalLM."""
+    """Runs the same weights through LlamaForCausalLM, or Qwen2ForCausalLM where only q, k and v have biases."""
     try:
-        from transformers import LlamaConfig, LlamaForCausalLM
+        import transformers
     except ImportError:
         print(f"{say}: transformers is not installed, not compared with it")
         return
-    config = LlamaConfig(
+    if shape.norms or shape.scale_embedding or shape.scale_logits:
+        print(f"{say}: transformers has no such model")
+        return
+    family = "Qwen2" if shape.bias and not shape.output_bias else "Llama"
+    config = getattr(transformers, family + "Config")(
         hidden_size=shape.width, num_attention_heads=shape.heads, num_key_value_heads=shape.kv_heads,
         head_dim=shape.head_width, num_hidden_layers=shape.layers, intermediate_size=shape.mlp,
-        vocab_size=shape.vocabulary, rms_norm_eps=shape.eps, rope_theta=shape.theta, tie_word_embeddings=shape.tied,
-        rope_parameters={"rope_type": "default", "rope_theta": shape.theta},
-        max_position_embeddings=4096, attn_implementation="eager")
-    model = LlamaForCausalLM(config).eval().float()
+        vocab_size=shape.vocabulary, rms_norm_eps=shape.eps, tie_word_embeddings=shape.tied,
+        rope_parameters={"rope_type": "default"} | (shape.scaling or {}) | {"rope_theta": shape.theta},
+        max_position_embeddings=4096, attn_implementation="eager",
+        **({"attention_bias": shape.bias} if family == "Llama" else {}))
+    model = getattr(transformers, family + "ForCausalLM")(config).eval().float()
     theirs = Shape(dict(
         architectures=["LlamaForCausalLM"], hidden_size=1, num_attention_heads=1, num_hidden_layers=1, head_dim=1,
         intermediate_size=1, vocab_size=1, tie_word_embeddings=True, rope_theta=1, rms_norm_eps=1)).names
+    names = {shape.names[key]: theirs[key] for key in ("wte", "ln_f", "head")}
+    for layer in range(shape.layers):
+        for key in theirs.keys() - {"wte", "ln_f", "head", "block"}:
+            ours = shape.names["block"].format(layer) + shape.names[key]
+            names[ours] = theirs["block"].format(layer) + theirs[key]
     state = {}
-    for key, ours in shape.names.items():
-        if key in ("wte", "ln_f") or (key == "head" and not shape.tied):
-            state[theirs[key] + ".weight"] = weights[ours + ".weight"].float()
-        elif key not in ("head", "block"):
-            for layer in range(shape.layers):
-                state[theirs["block"].format(layer) + theirs[key] + ".weight"] = weights[
-                    shape.names["block"].format(layer) + ours + ".weight"].float()
+    for name in shape.tensors():
+        stem, part = name.rsplit(".", 1)
+        state[f"{names[stem]}.{part}"] = weights[name].float()
     missing, unexpected = model.load_state_dict(state, strict=False)
     assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
     mask = None if shape.causal else torch.zeros(1, 1, len(ids), len(ids))
@@ -191,12 +272,16 @@ def write_tiny(name: str, config: dict, dtype, length: int, shards: int):
     weights = {}
     for tensor, size in shape.tensors().items():
         x = torch.randn(size, generator=generator)
-        if len(size) == 1:
+        if tensor.endswith(".bias"):
+            x *= 0.5
+        elif len(size) == 1:
             x = 1 + 0.2 * x
         elif "wte" not in tensor and "embed" not in tensor:
             # Sharper than the usual start, so that attention is not flat.
             x *= size[1] ** -0.5 * (1.6 if "q_proj" in tensor or "k_proj" in tensor else 1.0)
         weights[tensor] = x.to(dtype)
+    for tensor, size in EXTRA.get(name, {}).items():
+        weights[tensor] = torch.randn(size, generator=generator).to(dtype)
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     if shards == 1:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -222,9 +307,13 @@ def generate(shape: Shape, weights: dict, ids: torch.Tensor, steps: int = 16, bl
             tokens = torch.cat([tokens, forward(shape, weights, tokens)[0][-1].argmax().view(1)])
         return tokens
     tokens = torch.cat([prompt, torch.full((steps,), shape.mask)])
+    def scores(tokens):
+        logits = forward(shape, weights, tokens)[0]
+        return torch.cat([logits[:1], logits[:-1]]) if shape.shifts else logits
+
     for step in range(steps):  # one token a step: as many steps as positions, in each block
         end = len(prompt) + (step // block + 1) * block
-        p = forward(shape, weights, tokens)[0].double().softmax(-1)
+        p = scores(tokens).double().softmax(-1)
         best, token = p.max(-1)
         best[(tokens != shape.mask) | (torch.arange(len(tokens)) >= end)] = -1
         place = best.argmax()
@@ -280,6 +369,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with what is committed, write nothing")
     parser.add_argument("--embedded", action="store_true", help="only the embedded models' numbers")
+    parser.add_argument("--only", choices=TINY, help="only this tiny model")
     a = parser.parse_args()
     there = [name for name in ("tiny-mdm", "tiny-ar") if (MODELS / name / "model.safetensors").exists()]
     if a.check:
@@ -292,8 +382,9 @@ def main():
         sys.exit(0 if good else 1)
     if not a.embedded:
         for name, (config, dtype, length, shards) in TINY.items():
-            write_tiny(name, config, dtype, length, shards)
-    for name in there:
+            if a.only in (None, name):
+                write_tiny(name, config, dtype, length, shards)
+    for name in there if a.only is None else []:
         save_file(embedded(name), HERE / f"{name}.safetensors")
 
 

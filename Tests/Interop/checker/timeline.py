@@ -114,6 +114,6 @@ def judge_sources(trace, unmask_step, log):
         step = unmask_step[position]
         if trace.is_open(step):
             continue
-        expected = (step, position - offset) if step >= 0 else (-1, -1)
+        expected = (step, max(0, position - offset)) if step >= 0 else (-1, -1)
         if (steps[place], queries[place]) != expected:
             log.add("answer.source", "answer/source_step", f"generated {place}")

@@ -55,7 +55,7 @@ struct AnswerSourceRules {
             let step = Int(unmaskStep[position])
             // What an uncommitted step wrote does not count.
             if outline.isOpen(unmaskStep[position]) { continue }
-            let expected = step >= 0 ? (step, position - outline.predictionOffset) : (-1, -1)
+            let expected = step >= 0 ? (step, max(0, position - outline.predictionOffset)) : (-1, -1)
             if (Int(steps[place]), Int(queries[place])) != expected {
                 log.add(
                     .answerSource, "answer/source_step",
