@@ -49,7 +49,7 @@ struct CaptureBench {
             processor[name, default: []].append(Double(clock() - busy) / Double(CLOCKS_PER_SEC))
         }
         let environment = ProcessInfo.processInfo.environment["CAPTURE_BENCH_KINDS"]
-        let wanted = Set((environment ?? "none,received,signals,maps").split(separator: ",").map(String.init))
+        let wanted = Set((environment ?? "none,timeline,received,signals,maps").split(separator: ",").map(String.init))
         // The weights' digest is made once a process; it is not what is measured.
         _ = try capture.run(
             prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path,

@@ -173,7 +173,7 @@ private func checkResuming<Method: SamplingMethod>(_ fixture: SamplingFixtures.C
         let point = ResumePoint(
             steps: steps, isComplete: false, stateBefore: state(before: steps - 1), stateAfter: state(before: steps),
             tokens: log.inputs[steps - 1].tokens, predictedIDs: result.predictedIDs, confidence: result.confidence,
-            rebuildErrors: [:], vocabulary: [])
+            rebuildErrors: [:], suppressed: [:], vocabulary: [])
         let rest = LogObserver()
         #expect(try run(rest, point) == whole, "after \(steps)")
         #expect(rest.inputs == Array(log.inputs[(steps - 1)...]))
