@@ -140,7 +140,8 @@ import Testing
     @Test func memoryIsBounded() throws {
         let configuration = try ModelConfiguration(directory: "\(ModelFixture.folder)/llada-bf16")
         let plan = try CapturePlan(
-            configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]), sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
+            configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]),
+            sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
             recording: RecordingOptions())
         var recording = RecordingOptions(memoryBudget: 100 << 20)
         #expect(try plan.writerBudget(recording, threads: 1) == 100 << 20)

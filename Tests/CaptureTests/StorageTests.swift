@@ -110,7 +110,8 @@ import TraceFormat
         #expect(more.pass - memory.pass == 4 * (8 * 8 + 48 * 8))
         // What each key received in this step and the one before, in L = 2 layers and H = 2 heads; and the pass as it was.
         let suppressing = try CapturePlan(
-            configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]), sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
+            configuration: configuration, prompt: RenderedPrompt(ids: [1, 2]),
+            sampler: .llada(steps: 3, genLength: 6, blockLength: 6),
             recording: RecordingOptions(signals: Self.every.union([.suppressed])))
         #expect(suppressing.memoryBytes(threads: 2) - plan.memoryBytes(threads: 2) == 8 * 2 * 2 * 8)
     }
