@@ -267,9 +267,45 @@ private func checkResuming<Method: SamplingMethod>(_ fixture: SamplingFixtures.C
 @Suite struct FilteredRowTests {
     private func row(_ weights: [Double], _ body: (inout FilteredRow) -> Void) -> FilteredRow {
         weights.map { Float(log($0)) }.withUnsafeBufferPointer { values in
-            var row = FilteredRow(LogitRow(values: values), temperature: 0)
+            let logits = LogitRow(values: values)
+            var row = FilteredRow(logits, best: logits.best() ?? 0, temperature: 0)
             body(&row)
             return row
+        }
+    }
+
+    /// Cutting looks at the likely tokens only; what is left must be what sorting all of them leaves.
+    @Test(arguments: [0.3, 3, 30.0], [0.2, 0.9, 0.999, 1 - 1e-12])
+    func wideRowsAreCutAsIfSorted(spread: Double, share: Double) {
+        let random = CounterRandom(seed: 3)
+        let weights = (0..<3000).map { token in
+            exp(spread * log(random.uniform(step: 0, position: 0, token: token, stream: .gumbel)))
+        }
+        let all = row(weights) { _ in }
+        let order = all.tokens.sorted { (all.logits[$1], $0) < (all.logits[$0], $1) }
+        let terms = order.map { exp(all.logits[$0]) }
+        let sum = terms.reduce(0, +)
+        var before = 0.0
+        var kept: [Int] = []
+        for (token, term) in zip(order, terms) where kept.isEmpty || before <= share * sum {
+            kept.append(token)
+            before += term
+        }
+        let mass = row(weights) { $0.keepMass(share) }.tokens
+        // A token more or less where the sum comes within rounding of the share.
+        #expect(abs(mass.count - kept.count) <= 1 && Array(mass.prefix(kept.count - 1)) == Array(kept.dropLast()))
+        let tail = row(weights) { $0.dropTail(share) }.tokens
+        #expect(
+            abs(tail.count - kept.count) <= 1 && Array(tail.reversed().prefix(kept.count - 1)) == Array(kept.dropLast())
+        )
+    }
+
+    /// A temperature so low that every quotient but the largest is beyond what numbers hold.
+    @Test func tinyTemperaturesTakeTheLikeliest() {
+        let logits: [Float] = [-3, -1, -2]
+        logits.withUnsafeBufferPointer { values in
+            let row = FilteredRow(LogitRow(values: values), best: 1, temperature: .leastNonzeroMagnitude)
+            #expect(row.sample(random: CounterRandom(seed: 1), stream: .gumbel, step: 0, position: 0) == 1)
         }
     }
 
@@ -352,6 +388,54 @@ private func checkResuming<Method: SamplingMethod>(_ fixture: SamplingFixtures.C
             #expect(abs(Double(counts[token]) / 20000 - share) < 0.015)
         }
         #expect(counts[3] == 0)
+    }
+
+    /// Tokens are given up by the first bits of their number; the winner must be the one that all of them give.
+    @Test(arguments: [0.2, 1, 4.0]) func samplesAreTheLargestOfAllScores(temperature: Double) throws {
+        let random = CounterRandom(seed: 21)
+        let logits = (0..<2000).map { token in
+            Float(12 * random.uniform(step: 9, position: 9, token: token, stream: .remasking))
+        }
+        try logits.withUnsafeBufferPointer { values in
+            let row = LogitRow(values: values)
+            let best = try #require(row.best())
+            for step in 0..<20 {
+                let scores = logits.indices.map { token in
+                    let u = random.uniform(step: step, position: 1, token: token, stream: .gumbel)
+                    return Double(logits[token]) + temperature * CounterRandom.gumbel(u)
+                }
+                let token = row.sample(
+                    best: best, temperature: temperature, random: random, stream: .gumbel, step: step, position: 1)
+                #expect(scores[token] == scores.max())
+            }
+        }
+    }
+
+    /// The vector code against the library's exponential.
+    @Test func wideRowsSumAsTheLibraryDoes() throws {
+        let random = CounterRandom(seed: 4)
+        for count in [1, 15, 16, 17, 1000, 50257] {
+            var logits = (0..<count).map { token in
+                Float(60 * random.uniform(step: 0, position: 0, token: token, stream: .gumbel) - 30)
+            }
+            logits[count / 2] = count > 1 ? -.infinity : 1
+            try logits.withUnsafeBufferPointer { values in
+                let row = LogitRow(values: values)
+                let best = try #require(row.best())
+                #expect(best == logits.firstIndex(of: try #require(logits.max())))
+                let top = Double(logits[best])
+                let terms = logits.map { exp(Double($0) - top) }
+                let sum = terms.reduce(0, +)
+                let entropy =
+                    log(sum) - zip(logits, terms).reduce(0) { $0 + ($1.1 > 0 ? $1.1 * (Double($1.0) - top) : 0) } / sum
+                let distribution = row.distribution(of: best, best: best)
+                #expect(abs(distribution.probability * sum - 1) < 1e-13)
+                #expect(abs(distribution.entropy - entropy) < 1e-12)
+                #expect(abs(row.probability(of: best, leavingOut: [Int32(count)]) * sum - 1) < 1e-13)
+            }
+            logits[count - 1] = .nan
+            logits.withUnsafeBufferPointer { #expect(LogitRow(values: $0).best() == nil) }
+        }
     }
 
     @Test func distributionIsThatOfTheSoftmax() {

@@ -237,4 +237,7 @@ extension Transformer: LanguageModel {
     ) throws -> Logits {
         try forward(ids, cache: cache, logitsFor: .positions(positions), tap: tap)
     }
+
+    /// A loop that the pool's threads share.
+    public func forEach(_ count: Int, _ body: (Int) -> Void) { pool.forEach(count, body) }
 }

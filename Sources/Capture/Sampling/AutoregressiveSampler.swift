@@ -124,10 +124,11 @@ public struct AutoregressiveSampler: SamplingMethod {
                     try draw(from: penalized, step: step, position: position)
                 }
                 if observer != nil {
-                    let confidence = result.note(token, at: position, row, best: best)
-                    result.transferScore[position] = Float(confidence)
+                    let sight = row.sight(of: token, best: best, ranks: observer?.topCount ?? 0)
+                    result.note(sight, at: position)
+                    result.transferScore[position] = Float(sight.confidence)
                     result.transfers = [
-                        StepResult.Transfer(position: position, token: Int32(token), score: confidence)
+                        StepResult.Transfer(position: position, token: Int32(token), score: sight.confidence)
                     ]
                 }
                 return Int32(token)
@@ -152,10 +153,10 @@ public struct AutoregressiveSampler: SamplingMethod {
                 best: best, temperature: temperature, random: random, stream: .autoregressive, step: step,
                 position: position)
         }
-        var filtered = FilteredRow(row, temperature: temperature)
+        var filtered = FilteredRow(row, best: best, temperature: temperature)
         if let topK { filtered.keepTop(topK) }
         if let topP, isCut { filtered.dropTail(topP) }
-        return filtered.sample(random: random, stream: .autoregressive, step: step, position: position)
+        return filtered.sample(random: random, stream: .autoregressive, step: step, position: position) ?? best
     }
 }
 

@@ -137,17 +137,17 @@ public struct BlockDiffusion: Sendable, Equatable, Codable {
             try logits.forbid(extras.forbidden)
             var result = StepResult(
                 index: step, positionCount: observer == nil ? 0 : tokens.count, topCount: observer?.topCount ?? 0)
-            var choices: [StepResult.Transfer] = []
-            for (row, position) in asked.enumerated() {
-                let choice = try logits.withRow(row) { row throws(SamplingError) in
-                    try choose(
-                        from: row, step: step, position: position, unscored: extras.unscored, result: &result,
-                        wide: observer != nil)
-                }
-                // `asked` ascends, so the candidates come first.
-                guard choices.count < candidates.count else { continue }
-                choices.append(choice)
-                if observer != nil { result.transferScore[position] = Float(choice.score) }
+            let ranks = observer?.topCount ?? 0
+            let all = try model.map(logits) { row, index throws(SamplingError) in
+                try choose(
+                    from: row, step: step, position: asked[index], unscored: extras.unscored,
+                    ranks: observer == nil ? nil : ranks)
+            }
+            for choice in all { if let sight = choice.sight { result.note(sight, at: choice.transfer.position) } }
+            // `asked` ascends, so the candidates come first.
+            let choices = all.prefix(candidates.count).map(\.transfer)
+            if observer != nil {
+                for choice in choices { result.transferScore[choice.position] = Float(choice.score) }
             }
 
             let ranked = StepResult.Transfer.ranked(choices)
@@ -176,10 +176,10 @@ public struct BlockDiffusion: Sendable, Equatable, Codable {
         return logits
     }
 
-    /// Draws a token for a position and scores it. `wide` notes in the result what an observer sees besides.
+    /// Draws a token for a position and scores it; with `ranks` it also says what an observer sees.
     private func choose(
-        from row: LogitRow, step: Int, position: Int, unscored: [Int32], result: inout StepResult, wide: Bool
-    ) throws(SamplingError) -> StepResult.Transfer {
+        from row: LogitRow, step: Int, position: Int, unscored: [Int32], ranks: Int?
+    ) throws(SamplingError) -> (transfer: StepResult.Transfer, sight: StepResult.Sight?) {
         let random = CounterRandom(seed: seed)
         guard let best = row.best() else { throw .notFinite(step: step, position: position) }
         let token =
@@ -187,21 +187,16 @@ public struct BlockDiffusion: Sendable, Equatable, Codable {
             ? best
             : row.sample(
                 best: best, temperature: temperature, random: random, stream: .gumbel, step: step, position: position)
-        var confidence = Double.nan
-        if wide { confidence = result.note(token, at: position, row, best: best) }
+        let sight = ranks.map { row.sight(of: token, best: best, ranks: $0) }
         let score =
             switch remasking {
             case .lowConfidence:
-                if !unscored.isEmpty {
-                    row.probability(of: token, leavingOut: unscored)
-                } else if wide {
-                    confidence
-                } else {
-                    row.probability(of: token, best: best)
-                }
+                unscored.isEmpty
+                    ? sight?.confidence ?? row.probability(of: token, best: best)
+                    : row.probability(of: token, leavingOut: unscored)
             case .random: random.uniform(step: step, position: position, token: 0, stream: .remasking)
             }
-        return StepResult.Transfer(position: position, token: Int32(token), score: score)
+        return (StepResult.Transfer(position: position, token: Int32(token), score: score), sight)
     }
 }
 

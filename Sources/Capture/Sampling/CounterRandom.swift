@@ -33,13 +33,49 @@ public struct CounterRandom: Sendable, Equatable {
     /// It is an odd multiple of 2^-53: 52 random bits, then a one. So 0 and 1 never occur, the distance to either is at
     /// least 2^-53, and no rounding takes place.
     public func uniform(step: Int, position: Int, token: Int, stream: Stream) -> Double {
+        Self.uniform(bits(step: step, position: position, token: token, stream: stream))
+    }
+
+    private static func uniform(_ bits: UInt64) -> Double { (Double(bits >> 12) + 0.5) * 0x1p-52 }
+
+    /// The random bits of a place, of which a uniform number takes the upper 52.
+    private func bits(step: Int, position: Int, token: Int, stream: Stream) -> UInt64 {
         let counter = SIMD4(
             UInt32(truncatingIfNeeded: step), UInt32(truncatingIfNeeded: position),
             UInt32(truncatingIfNeeded: token), stream.rawValue)
         let key = SIMD2(UInt32(truncatingIfNeeded: seed), UInt32(truncatingIfNeeded: seed >> 32))
         let words = Self.block(counter: counter, key: key)
-        let bits = UInt64(words[0]) << 32 | UInt64(words[1])
-        return (Double(bits >> 12) + 0.5) * 0x1p-52
+        return UInt64(words[0]) << 32 | UInt64(words[1])
+    }
+
+    /// A sample from softmax(logits / temperature) by the Gumbel-max rule: the token with the largest
+    /// logit + temperature * -ln(-ln u), equals to the lower id; nil where every logit is minus infinity.
+    ///
+    /// A token is given up as soon as no number that begins with the bits of its own could make it the winner: with k
+    /// leading ones, u is below 1 - 2^-(k+1), so -ln(-ln u) is below (k + 1) ln 2. Nearly all are, without a logarithm.
+    ///
+    /// - Parameters:
+    ///   - count: how many tokens there are; `logit` and `token` say which, by place.
+    ///   - first: the place to begin with, best one with a large logit; it only saves time.
+    @inline(__always)
+    func sample(
+        _ count: Int, first: Int = 0, temperature: Double, stream: Stream, step: Int, position: Int,
+        logit: (Int) -> Double, token: (Int) -> Int
+    ) -> Int? {
+        var winner = (score: -Double.infinity, token: Int.max)
+        func enter(_ place: Int) {
+            let (logit, token) = (logit(place), token(place))
+            guard logit > -.infinity else { return }
+            let bits = bits(step: step, position: position, token: token, stream: stream)
+            let ones = Double((~bits).leadingZeroBitCount)
+            // A part in 10^9 more than the bound: for what rounding does.
+            guard logit + temperature * (ones + 1) * 0.693_147_181_5 >= winner.score else { return }
+            let score = logit + temperature * Self.gumbel(Self.uniform(bits))
+            if score > winner.score || score == winner.score && token < winner.token { winner = (score, token) }
+        }
+        if first < count { enter(first) }
+        for place in 0..<count where place != first { enter(place) }
+        return winner.token == .max ? nil : winner.token
     }
 
     /// The standard Gumbel number of a uniform one.

@@ -167,17 +167,23 @@ public struct DreamSampler: SamplingMethod {
             let places = Dictionary(uniqueKeysWithValues: rows.enumerated().map { ($1, $0) })
             var result = StepResult(
                 index: step, positionCount: observer == nil ? 0 : tokens.count, topCount: observer?.topCount ?? 0)
-            var choices: [StepResult.Transfer] = []
-            for position in asked {
-                guard let row = places[input.scoringRow(of: position)] else { continue }
-                let choice = try logits.withRow(row) { row throws(SamplingError) in
-                    try choose(from: row, step: step, position: position, result: &result, wide: observer != nil)
+            let ranks = observer?.topCount ?? 0
+            let all = try model.map(logits) { row, index throws(SamplingError) in
+                var choices: [Choice] = []
+                for position in asked where places[input.scoringRow(of: position)] == index {
+                    choices.append(
+                        try choose(from: row, step: step, position: position, ranks: observer == nil ? nil : ranks))
                 }
-                choices.append(choice)
-                if observer != nil { result.transferScore[position] = Float(choice.score) }
+                return choices
+            }
+            let choices = all.joined().sorted { $0.transfer.position < $1.transfer.position }
+            for choice in choices {
+                guard let sight = choice.sight else { continue }
+                result.note(sight, at: choice.transfer.position)
+                result.transferScore[choice.transfer.position] = Float(choice.transfer.score)
             }
 
-            let kept = kept(StepResult.Transfer.ranked(choices), at: step, schedule, generation)
+            let kept = kept(StepResult.Transfer.ranked(choices.map(\.transfer)), at: step, schedule, generation)
             result.transfers = kept.filter { $0.token != maskID }
             for transfer in result.transfers { tokens[transfer.position] = transfer.token }
             generation.apply(result.transfers, step: step)
@@ -210,22 +216,24 @@ public struct DreamSampler: SamplingMethod {
         CounterRandom(seed: seed).uniform(step: step, position: position, token: 0, stream: .remasking)
     }
 
-    /// Draws a token for a position and scores it. `wide` notes in the result what an observer sees besides.
+    private typealias Choice = (transfer: StepResult.Transfer, sight: StepResult.Sight?)
+
+    /// Draws a token for a position and scores it; with `ranks` it also says what an observer sees.
     private func choose(
-        from row: LogitRow, step: Int, position: Int, result: inout StepResult, wide: Bool
-    ) throws(SamplingError) -> StepResult.Transfer {
+        from row: LogitRow, step: Int, position: Int, ranks: Int?
+    ) throws(SamplingError) -> Choice {
         guard let best = row.best() else { throw .notFinite(step: step, position: position) }
-        var filtered = FilteredRow(row, temperature: temperature)
+        var filtered = FilteredRow(row, best: best, temperature: temperature)
         if let topP, topP < 1 { filtered.keepMass(topP) }
         if let topK { filtered.keepTop(topK) }
         let token =
             temperature == 0
             ? best
             : filtered.sample(
-                random: CounterRandom(seed: seed), stream: .gumbel, step: step, position: position)
-        if wide { _ = result.note(token, at: position, row, best: best) }
-        return StepResult.Transfer(
+                random: CounterRandom(seed: seed), stream: .gumbel, step: step, position: position) ?? best
+        let transfer = StepResult.Transfer(
             position: position, token: Int32(token), score: score(filtered, token, step: step, position: position))
+        return (transfer, ranks.map { row.sight(of: token, best: best, ranks: $0) })
     }
 
     private func score(_ row: FilteredRow, _ token: Int, step: Int, position: Int) -> Double {

@@ -69,13 +69,15 @@ public struct GenerationDefaults: Sendable, Equatable {
             }
         }
         doSample = try reader.boolean("do_sample", default: false)
-        if doSample {
-            temperature = try reader.optionalPositive("temperature") ?? temperature
-            topP = try reader.optionalPositive("top_p") ?? topP
-            guard topP <= 1 else { throw reader.error("top_p", .invalid, "must be at most 1, not \(topP)") }
+        if doSample { temperature = try reader.optionalPositive("temperature") ?? temperature }
+        topP = try reader.optionalPositive("top_p") ?? topP
+        guard topP <= 1 else { throw reader.error("top_p", .invalid, "must be at most 1, not \(topP)") }
+        // transformers takes 0 and null for none.
+        if let count = try reader.optionalInteger("top_k", in: 0...Int(Int32.max)) {
+            topK = count > 0 ? count : nil
+        } else if reader.members["top_k"] != nil {
+            topK = nil
         }
-        // transformers takes 0 for none.
-        if let count = try reader.optionalInteger("top_k", in: 0...Int(Int32.max)) { topK = count > 0 ? count : nil }
         repetitionPenalty = try reader.optionalPositive("repetition_penalty") ?? repetitionPenalty
         if reader.present("eos_token_id") != nil {
             eosTokenIDs = try reader.tokenIDs("eos_token_id", below: vocabularySize).map(Int32.init)

@@ -117,17 +117,24 @@ public struct StepResult: Sendable, Equatable {
         transfers = []
     }
 
-    /// Notes what an observer sees of a position's distribution beside the sampler's choice.
-    mutating func note(_ token: Int, at position: Int, _ row: LogitRow, best: Int) -> Double {
-        let distribution = row.distribution(of: token, best: best)
-        predictedIDs[position] = Int32(token)
-        confidence[position] = Float(distribution.probability)
-        predictionEntropy[position] = Float(distribution.entropy)
+    /// What an observer sees of a position's distribution beside the sampler's choice.
+    struct Sight {
+        let token: Int32
+        let confidence: Double
+        let entropy: Double
+        let topIDs: [Int32]
+        let topProbabilities: [Double]
+    }
+
+    /// Notes what an observer sees of a position.
+    mutating func note(_ sight: Sight, at position: Int) {
+        predictedIDs[position] = sight.token
+        confidence[position] = Float(sight.confidence)
+        predictionEntropy[position] = Float(sight.entropy)
         let ranks = topIDs.count / max(1, predictedIDs.count)
-        for (rank, token) in row.top(ranks).enumerated() {
-            topIDs[position * ranks + rank] = Int32(token)
-            topProbabilities[position * ranks + rank] = Float(distribution.probability(of: row.values[token]))
+        for (rank, (id, probability)) in zip(sight.topIDs, sight.topProbabilities).enumerated() {
+            topIDs[position * ranks + rank] = id
+            topProbabilities[position * ranks + rank] = Float(probability)
         }
-        return distribution.probability
     }
 }

@@ -18,6 +18,38 @@ public protocol LanguageModel {
     func logits(
         for ids: [Int32], at positions: [Int], cache: Cache?, tap: (any AttentionTap)?
     ) throws -> Logits
+
+    /// Calls `body` once for each index below `count`, several at a time where the model has threads to lend. Calls for
+    /// different indices must not write to the same place.
+    func forEach(_ count: Int, _ body: (Int) -> Void)
+}
+
+extension LanguageModel {
+    /// One call after the other.
+    public func forEach(_ count: Int, _ body: (Int) -> Void) {
+        for index in 0..<count { body(index) }
+    }
+
+    /// What `body` makes of each row of logits, in order, several made at a time. Errors: the first row's that has one.
+    func map<Choice>(
+        _ logits: Logits, _ body: (_ row: LogitRow, _ index: Int) throws(SamplingError) -> Choice
+    ) throws(SamplingError) -> [Choice] {
+        var made = [Result<Choice, SamplingError>?](repeating: nil, count: logits.rowCount)
+        made.withUnsafeMutableBufferPointer { made in
+            forEach(logits.rowCount) { index in
+                do throws(SamplingError) {
+                    made[index] = .success(
+                        try logits.withRow(index) { row throws(SamplingError) in try body(row, index) })
+                } catch {
+                    made[index] = .failure(error)
+                }
+            }
+        }
+        var choices: [Choice] = []
+        choices.reserveCapacity(made.count)
+        for case let made? in made { choices.append(try made.get()) }
+        return choices
+    }
 }
 
 /// Rows of logits over the vocabulary, unscaled, row-major.

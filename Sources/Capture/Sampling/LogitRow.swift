@@ -1,3 +1,4 @@
+import CKernels
 import Foundation
 
 /// The logits of one position, lent, and what samplers compute from them.
@@ -5,52 +6,28 @@ struct LogitRow {
     /// One logit for each token id.
     let values: UnsafeBufferPointer<Float>
 
-    /// No Gumbel number is larger: -ln(-ln u) is at most 36.74 for u up to 1 - 2^-53.
-    private static let largestNoise = 36.75
-
     /// The token with the largest logit, the lowest id among equals; nil when the logits hold NaN, or no finite largest.
     func best() -> Int? {
-        var best = 0
-        var holdsNaN = false
-        for token in values.indices {
-            if values[token] > values[best] { best = token }
-            if values[token].isNaN { holdsNaN = true }
-        }
-        return !holdsNaN && !values.isEmpty && values[best].isFinite ? best : nil
+        let best = ck_largest(values.baseAddress, values.count)
+        return best >= 0 && values[best].isFinite ? best : nil
     }
 
-    /// A sample from softmax(logits / temperature), by the Gumbel-max rule.
+    /// A sample from softmax(logits / temperature), by the Gumbel-max rule. `best` is where the largest logit is.
     ///
     /// LLaDA publishes arg max of exp(l) / (-ln u)^T, with u uniform in (0, 1). The logarithm is monotone, so the same
     /// token has the largest l - T ln(-ln u) = l + T G, which cannot overflow and is what this computes, in double.
-    /// Equal scores go to the lower id. A token whose logit is too far below to win with the largest noise there is
-    /// draws none; numbers being counter-based, that shifts no other.
     func sample(
         best: Int, temperature: Double, random: CounterRandom, stream: CounterRandom.Stream, step: Int, position: Int
     ) -> Int {
-        func noised(_ token: Int) -> Double {
-            let u = random.uniform(step: step, position: position, token: token, stream: stream)
-            return Double(values[token]) - temperature * log(-log(u))
-        }
-        var winner = best
-        var score = noised(best)
-        for token in values.indices where token != best {
-            guard Double(values[token]) + temperature * Self.largestNoise >= score else { continue }
-            let candidate = noised(token)
-            if candidate > score || (candidate == score && token < winner) {
-                winner = token
-                score = candidate
-            }
-        }
-        return winner
+        random.sample(
+            values.count, first: best, temperature: temperature, stream: stream, step: step, position: position,
+            logit: { Double(values[$0]) }, token: { $0 }) ?? best
     }
 
     /// The probability of a token under softmax(logits), summed in double. `best` is where the largest logit is.
     func probability(of token: Int, best: Int) -> Double {
         let top = Double(values[best])
-        var sum = 0.0
-        for logit in values { sum += exp(Double(logit) - top) }
-        return exp(Double(values[token]) - top) / sum
+        return exp(Double(values[token]) - top) / ck_softmax_sum(values.baseAddress, values.count, top).weights
     }
 
     /// -ln of the probability of a token under softmax(logits), summed in double; nil as for ``best()``, and where the
@@ -58,17 +35,18 @@ struct LogitRow {
     func nats(of token: Int) -> Double? {
         guard let best = best(), values[token] > -.infinity else { return nil }
         let top = Double(values[best])
-        var sum = 0.0
-        for logit in values { sum += exp(Double(logit) - top) }
-        return log(sum) + top - Double(values[token])
+        return log(ck_softmax_sum(values.baseAddress, values.count, top).weights) + top - Double(values[token])
     }
 
     /// The probability of a token under softmax(logits) without some tokens; 0 for one of those.
     func probability(of token: Int, leavingOut tokens: [Int32]) -> Double {
-        let kept = values.indices.filter { !tokens.contains(Int32($0)) }
-        guard !tokens.contains(Int32(token)), let best = kept.max(by: { values[$0] < values[$1] }) else { return 0 }
-        let top = Double(values[best])
-        return exp(Double(values[token]) - top) / kept.reduce(0) { $0 + exp(Double(values[$1]) - top) }
+        guard !tokens.contains(Int32(token)) else { return 0 }
+        var kept = Array(values)
+        for token in tokens where values.indices.contains(Int(token)) { kept[Int(token)] = -.infinity }
+        return kept.withUnsafeBufferPointer { kept in
+            let row = LogitRow(values: kept)
+            return row.best().map { row.probability(of: token, best: $0) } ?? 0
+        }
     }
 
     /// softmax(logits), summed up.
@@ -88,18 +66,19 @@ struct LogitRow {
     /// The same probability, and the entropy of softmax(logits) in nats, ln Z - sum p (l - max), in one pass.
     func distribution(of token: Int, best: Int) -> Distribution {
         let top = Double(values[best])
-        var sum = 0.0
-        var weighted = 0.0
-        for logit in values {
-            let distance = Double(logit) - top
-            let weight = exp(distance)
-            sum += weight
-            // A logit of minus infinity has weight 0, and adds 0 rather than 0 times infinity.
-            if weight > 0 { weighted += weight * distance }
-        }
+        let sums = ck_softmax_sum(values.baseAddress, values.count, top)
         return Distribution(
-            probability: exp(Double(values[token]) - top) / sum, entropy: max(0, log(sum) - weighted / sum), top: top,
-            sum: sum)
+            probability: exp(Double(values[token]) - top) / sums.weights,
+            entropy: max(0, log(sums.weights) - sums.weighted / sums.weights), top: top, sum: sums.weights)
+    }
+
+    /// What an observer sees of the distribution, a token having been drawn; `ranks` of the likeliest tokens.
+    func sight(of token: Int, best: Int, ranks: Int) -> StepResult.Sight {
+        let distribution = distribution(of: token, best: best)
+        let top = top(ranks)
+        return StepResult.Sight(
+            token: Int32(token), confidence: distribution.probability, entropy: distribution.entropy,
+            topIDs: top.map(Int32.init), topProbabilities: top.map { distribution.probability(of: values[$0]) })
     }
 
     /// The tokens with the largest logits, the largest first, equal ones by rising id. No more than there are tokens.

@@ -97,12 +97,14 @@ struct SamplerOptions: ParsableArguments {
         guard length >= 1 else { throw UsageError("--gen-length must be at least 1") }
         switch name {
         case .llada:
+            try demand(logitsEOSInf || confidenceEOSEOTInf, "--eos-token", eosToken, "--logits-eos-inf")
+            try demand(confidenceEOSEOTInf, "--eot-token", eotToken, "--confidence-eos-eot-inf")
             return .llada(
                 LLaDASampler(
                     try loop(length: length), logitsEOSInf: logitsEOSInf, confidenceEOSEOTInf: confidenceEOSEOTInf,
                     eosToken: eosToken, eotToken: eotToken))
         case .mmada: return .mmada(MMaDASampler(try loop(length: length), eotToken: eotToken))
-        case .dream: return .dream(dream(length: length))
+        case .dream: return .dream(try dream(length: length))
         case .autoregressive:
             return .autoregressive(try autoregressive(configuration, directory, length: length))
         }
@@ -123,8 +125,16 @@ struct SamplerOptions: ParsableArguments {
             threshold: threshold, factor: factor, seed: seed)
     }
 
-    private func dream(length: Int) -> DreamSampler {
+    private func demand(_ isMet: Bool, _ option: String, _ value: Int32?, _ wanted: String) throws {
+        if value != nil, !isMet { throw UsageError("\(option) has no effect on the sampler llada without \(wanted)") }
+    }
+
+    private func dream(length: Int) throws -> DreamSampler {
         let alg = alg ?? (threshold == nil ? .origin : .confidenceThreshold)
+        if alg == .origin, algTemp != nil {
+            throw UsageError(
+                "--alg-temp has no effect with --alg origin, which draws positions without looking at them")
+        }
         var sampler = DreamSampler(
             steps: steps ?? length, maxNewTokens: length, alg: alg, algTemp: algTemp, threshold: threshold, seed: seed)
         // Fast-dLLM's evaluation shares out 32 positions a step; one a step would leave nothing to do in parallel.
@@ -142,9 +152,11 @@ struct SamplerOptions: ParsableArguments {
         let defaults = try GenerationDefaults(directory: directory, vocabularySize: configuration.vocabularySize)
         var sampler = AutoregressiveSampler(
             defaults: defaults, maxNewTokens: length, temperature: temperature, seed: seed)
-        if sampler.temperature == 0, temperature == nil, topK != nil || topP != nil {
+        if sampler.temperature == 0, topK != nil || topP != nil {
             throw UsageError(
-                "--top-k and --top-p need a --temperature: this model takes the likeliest token by default")
+                temperature == nil
+                    ? "--top-k and --top-p need a --temperature: this model takes the likeliest token by default"
+                    : "--top-k and --top-p need a --temperature above 0, which takes the likeliest token")
         }
         if let topK { sampler.topK = topK.count }
         if let topP { sampler.topP = topP }
