@@ -44,14 +44,21 @@ private func check(_ generation: Generation, _ log: LogObserver, against expecte
     }
 }
 
+/// Runs a fixture on its model, and checks what came of it; what an observer saw.
+private func runAndCheck<Method: SamplingMethod>(_ fixture: SamplingFixtures.Case<Method>) throws -> LogObserver {
+    let log = LogObserver()
+    let generation = try fixture.sampler.generate(
+        from: fixture.prompt, with: HashModel(fixture.model), maskID: Int32(fixture.model.vocabulary - 1),
+        observer: log, resuming: nil)
+    check(generation, log, against: fixture.expected)
+    return log
+}
+
 @Suite struct LLaDASamplerTests {
     @Test(arguments: SamplingFixtures.all.diffusion)
     func agreesWithTheOtherImplementation(_ fixture: SamplingFixtures.Case<LLaDASampler>) throws {
-        let log = LogObserver()
+        let log = try runAndCheck(fixture)
         let maskID = Int32(fixture.model.vocabulary - 1)
-        let generation = try fixture.sampler.generate(
-            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: log)
-        check(generation, log, against: fixture.expected)
         let steps = fixture.expected.steps.count
         #expect(steps <= fixture.sampler.stepCount(maskedPromptCount: fixture.prompt.count { $0 == maskID }))
         #expect(log.passes.filter { $0 == .conditional }.count == steps)
@@ -194,11 +201,7 @@ private func checkResuming<Method: SamplingMethod>(_ fixture: SamplingFixtures.C
 @Suite struct MMaDASamplerTests {
     @Test(arguments: SamplingFixtures.all.mmada)
     func agreesWithTheOtherImplementation(_ fixture: SamplingFixtures.Case<MMaDASampler>) throws {
-        let log = LogObserver()
-        let maskID = Int32(fixture.model.vocabulary - 1)
-        let generation = try fixture.sampler.generate(
-            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: log)
-        check(generation, log, against: fixture.expected)
+        _ = try runAndCheck(fixture)
     }
 
     @Test func anEndTokenGoesWithQuotas() {
@@ -209,13 +212,10 @@ private func checkResuming<Method: SamplingMethod>(_ fixture: SamplingFixtures.C
 @Suite struct DreamSamplerTests {
     @Test(arguments: SamplingFixtures.all.dream)
     func agreesWithTheOtherImplementation(_ fixture: SamplingFixtures.Case<DreamSampler>) throws {
-        let log = LogObserver()
+        let log = try runAndCheck(fixture)
         let maskID = Int32(fixture.model.vocabulary - 1)
-        let generation = try fixture.sampler.generate(
-            from: fixture.prompt, with: HashModel(fixture.model), maskID: maskID, observer: log)
-        check(generation, log, against: fixture.expected)
         #expect(
-            generation.stepCount
+            log.inputs.count
                 <= fixture.sampler.stepCount(maskedPromptCount: fixture.prompt.count { $0 == maskID }))
         for (input, result) in zip(log.inputs, log.results) {
             #expect(input.candidates == input.tokens.indices.filter { input.tokens[$0] == maskID })

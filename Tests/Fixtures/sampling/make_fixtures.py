@@ -145,11 +145,7 @@ def block_diffusion(model, prompt, mask, steps, gen_length, block_length, temper
             else:
                 kept = best[: quota[i]]
             fed = x.copy()
-            for p in kept:
-                x[p] = predicted[p]
-                if x[p] != mask:
-                    unmask_step[p], unmask_order[p] = step, order
-                    order += 1
+            order = write(x, kept, predicted, mask, step, order, unmask_step, unmask_order)
             log.append(entry(fed, predicted, confidence, score, entropy, block))
             step += 1
             i += 1
@@ -261,11 +257,7 @@ def dream(model, prompt, mask, steps, max_new_tokens, alg, alg_temp, eps, temper
         else:
             kept = best[: int(np.float32(len(masked)) * ratio)]
         fed = x.copy()
-        for p in kept:
-            x[p] = predicted[p]
-            if x[p] != mask:
-                unmask_step[p], unmask_order[p] = step, order
-                order += 1
+        order = write(x, kept, predicted, mask, step, order, unmask_step, unmask_order)
         log.append(entry(fed, predicted, confidence, score, entropy, -1))
         step += 1
     return result(x, unmask_step, unmask_order, log)
@@ -325,6 +317,16 @@ def entry(fed, predicted, confidence, score, entropy, block):
         "prediction_entropy": [number(v) for v in entropy],
         "block": block,
     }
+
+
+def write(x, kept, predicted, mask, step, order, unmask_step, unmask_order):
+    """Writes the positions that were kept; one that drew the mask stays masked. The place of the next in the order."""
+    for p in kept:
+        x[p] = predicted[p]
+        if x[p] != mask:
+            unmask_step[p], unmask_order[p] = step, order
+            order += 1
+    return order
 
 
 def result(ids, unmask_step, unmask_order, log):
