@@ -26,6 +26,8 @@ extension Provenance {
             }
             return value
         }
+        // The first traces of this version have none.
+        func later(_ name: String) throws -> String { try file.textAttribute(name) ?? "" }
         func number(_ name: String) throws -> Int {
             guard let value = try file.numberAttribute(name, as: Int32.self) else {
                 throw TraceError.damaged(path: file.path, object: "@\(name)", reason: "is missing")
@@ -44,7 +46,7 @@ extension Provenance {
             sampler: try text("sampler"), samplerParameters: try text("sampler_parameters"), seed: seed,
             numericType: try text("numeric_type"), kernel: try text("kernel"), threads: try number("threads"),
             producer: try text("producer"), commandLine: try text("command_line"), createdAt: try text("created_at"),
-            prompt: try text("prompt"), promptID: try text("prompt_id"), goldAnswers: try text("gold_answers"),
-            chatTemplate: try text("chat_template"), intervention: try text("intervention"))
+            prompt: try text("prompt"), promptID: try later("prompt_id"), goldAnswers: try later("gold_answers"),
+            chatTemplate: try later("chat_template"), intervention: try later("intervention"))
     }
 }
