@@ -115,9 +115,7 @@ def test_position_labels(any_trace):
 def test_root_attributes(any_trace):
     with h5py.File(any_trace, "r") as f:
         required = {entry["name"] for entry in SCHEMA["attributes"] if entry["required"]}
-        # Not required, since the first traces of the version lack them, and nevertheless in every one that is written now.
-        later = {"prompt_id", "gold_answers", "chat_template", "intervention"}
-        assert set(f.attrs) == required | later < {entry["name"] for entry in SCHEMA["attributes"]}
+        assert set(f.attrs) == required and required < {entry["name"] for entry in SCHEMA["attributes"]}
         for entry in [entry for entry in SCHEMA["attributes"] if entry["required"]]:
             stored = f.attrs.get_id(entry["name"])
             assert stored.shape == (), entry["name"]

@@ -89,6 +89,11 @@ import TraceFormat
         #expect([origin.promptID, origin.goldAnswers, origin.chatTemplate, origin.intervention] == ["", "", "", ""])
         let report = try TraceVerifier(path: path).run(deep: true)
         #expect(report.isValid && report.findings.map(\.code) == [.schemaText], "\(report.findings)")
+        try Samples.inFolder { folder in
+            let copy = folder + "/copy.h5"
+            try TraceCopy.repack(path, to: copy, options: RepackOptions())
+            #expect(try Trace(path: copy).recordedContentHash() == Trace(path: path).recordedContentHash())
+        }
     }
 
     @Test(arguments: runs.map(\.name).filter { $0.hasSuffix(".h5") }) func isWrittenTheSameToday(

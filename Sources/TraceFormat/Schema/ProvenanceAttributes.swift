@@ -11,6 +11,13 @@ extension Provenance {
         ]
     }
 
+    /// Those of them that a file holds: of the ones that came later, what says something, so that a copy of an earlier
+    /// trace has its content hash.
+    var writtenAttributes: [(String, String)] {
+        let optional = Set(Schema.attributes.filter { !$0.required }.map(\.name))
+        return textAttributes.filter { !$0.1.isEmpty || !optional.contains($0.0) }
+    }
+
     var numberAttributes: [(String, Int)] {
         [
             ("head_count", headCount), ("kv_head_count", kvHeadCount), ("layer_count", layerCount),
