@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -145,10 +146,10 @@ def pytorch(folder, layers, threads, rounds):
     print(json.dumps({"seconds": times, "peak_bytes": peak_bytes(), "torch": torch.__version__}))
 
 
-def attntrace(binary, folder, rounds):
+def attntrace(binary, folder, threads, rounds):
     command = [binary, folder, str(PROMPT), str(GENERATED), str(rounds), "1"]
-    report = subprocess.run(
-        command, check=True, capture_output=True, text=True, env={**os.environ, "CAPTURE_BENCH_KINDS": "none,received"})
+    environment = {**os.environ, "CAPTURE_BENCH_KINDS": "none,received", "CAPTURE_BENCH_THREADS": str(threads)}
+    report = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(report.stdout)
 
 
@@ -158,20 +159,22 @@ def main():
     parser.add_argument("--layers", type=int, default=int(os.environ.get("LARGE_LAYERS", "32")))
     parser.add_argument("--rounds", type=int, default=2, help="steps of each side's turn")
     parser.add_argument("--turns", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="PyTorch's; ours takes every processor")
-    parser.add_argument("--scratch", help="where the checkpoint is made; the system's folder for such by default")
+    parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of both sides; one for each processor by default")
+    parser.add_argument("--scratch", help="where the checkpoint is made; TMPDIR by default")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     a = parser.parse_args()
     if a.peer:
         return pytorch(Path(a.peer), a.layers, a.threads, a.rounds)
+    # So that a polite kill, too, takes the checkpoint along.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(dir=a.scratch, prefix="attntrace-large-") as name:
         begin = time.perf_counter()
         total = write_checkpoint(Path(name), a.layers)
         print(f"{total / 1e9:.1f} GB made in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
         ours, theirs = [], []
         for _ in range(a.turns):
-            ours.append(attntrace(a.binary, name, a.rounds))
+            ours.append(attntrace(a.binary, name, a.threads, a.rounds))
             command = [sys.executable, __file__, "--peer", name, "--layers", str(a.layers), "--rounds", str(a.rounds)]
             command += ["--threads", str(a.threads)]
             theirs.append(json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout))

@@ -164,6 +164,21 @@ int ck_pool_pin(ck_pool *pool, const int *processors, int count) {
 #endif
 }
 
+int ck_thread_bind(const int *processors, int count) {
+#ifdef __linux__
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int i = 0; i < count; i++) {
+        if (processors[i] < 0 || processors[i] >= CPU_SETSIZE) return EINVAL;
+        CPU_SET(processors[i], &set);
+    }
+    return pthread_setaffinity_np(pthread_self(), sizeof set, &set);
+#else
+    (void)processors, (void)count;
+    return ENOTSUP;
+#endif
+}
+
 int ck_pool_threads(const ck_pool *pool) { return pool->threads; }
 
 void ck_pool_run(ck_pool *pool, size_t count, void (*body)(void *context, size_t index, int worker),

@@ -94,7 +94,8 @@ public final class Capture {
     ///   - suppression: keys that are taken out of attention; nil leaves it as it is.
     ///   - path: the trace.
     ///   - overwrite: whether an existing trace is replaced.
-    ///   - resumes: whether a run that was killed is taken up at its last committed step; without one, it begins.
+    ///   - resumes: whether a run that was killed is taken up at its last committed step; without one, or where
+    ///     ``canTakeUp(_:suppression:)`` says no, it begins.
     ///   - label: what a batch says of the prompt, for the provenance.
     ///   - commandLine: for the provenance.
     ///   - progress: told of each finished step, on this thread; what it throws ends the run.
@@ -116,10 +117,9 @@ public final class Capture {
         if recording.checksFreeSpace { try plan.checkSpace(at: path) }
         let provenance = try provenance(
             prompt: prompt, sampler: plan.sampler, suppression: suppression, label: label, commandLine: commandLine)
-        if resumes, suppression?.dependsOnRun == true { try checkSuppressionCanResume(path, plan.trace) }
         let (writer, point) = try writer(
-            to: path, plan: plan.trace, provenance: provenance, recording: recording, overwrite: overwrite,
-            resumes: resumes)
+            to: path, plan: plan.trace, provenance: provenance, recording: recording, suppression: suppression,
+            overwrite: overwrite, resumes: resumes)
         do {
             if !prompt.regions.isEmpty {
                 try writer.write(
@@ -155,28 +155,34 @@ public final class Capture {
         return try trace.disagreement(with: plan.trace, provenance)
     }
 
-    /// A diffusion run goes on from what its last step suppressed, which must then be there of every layer and head.
-    private func checkSuppressionCanResume(_ path: String, _ plan: TracePlan) throws {
-        let isWhole =
-            plan.layers.count == configuration.layerCount && plan.heads.count == configuration.headCount
-        if plan.causality == .bidirectional, !isWhole, try TraceWriter.resumable(path) != nil {
-            throw CaptureError.cannotResumeSuppression(path: path)
-        }
+    /// Whether a run with a change of attention can be taken up where a trace ends, once their settings agree: a diffusion
+    /// run goes on from what its last step suppressed, which must then be there of every layer and head.
+    public func canTakeUp(_ trace: Trace, suppression: Suppression?) -> Bool {
+        let plan = trace.planned
+        return suppression?.dependsOnRun != true || plan.causality == .causal
+            || (plan.layers.count == configuration.layerCount && plan.heads.count == configuration.headCount)
     }
 
     private func writer(
-        to path: String, plan: TracePlan, provenance: Provenance, recording: RecordingOptions, overwrite: Bool,
-        resumes: Bool
+        to path: String, plan: TracePlan, provenance: Provenance, recording: RecordingOptions,
+        suppression: Suppression?, overwrite: Bool, resumes: Bool
     ) throws -> (TraceWriter, ResumePoint?) {
-        guard resumes, try TraceWriter.resumable(path) != nil else {
+        let begun = resumes ? try TraceWriter.resumable(path) : nil
+        guard let begun, canTakeUp(begun, suppression: suppression) else {
+            // What is begun again must be the same run, not another that is lost.
+            if let begun, !overwrite, let reason = try begun.disagreement(with: plan, provenance) {
+                throw TraceError.cannotResume(path: begun.path, reason: reason)
+            }
             let writer = try TraceWriter(
                 creating: path, plan: plan, provenance: provenance, overwrite: overwrite, discardsPartial: resumes,
-                compressionThreads: recording.compressionThreads, memoryBudget: recording.memoryBudget)
+                compressionThreads: recording.compressionThreads, memoryBudget: recording.memoryBudget,
+                processors: transformer.pool.affinity)
             return (writer, nil)
         }
         let (writer, point) = try TraceWriter.resume(
             path, plan: plan, provenance: provenance, overwrite: overwrite,
-            compressionThreads: recording.compressionThreads, memoryBudget: recording.memoryBudget)
+            compressionThreads: recording.compressionThreads, memoryBudget: recording.memoryBudget,
+            processors: transformer.pool.affinity)
         return (writer, point)
     }
 
@@ -196,13 +202,9 @@ public final class Capture {
     private func plan(
         prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions, suppression: Suppression? = nil
     ) throws -> CapturePlan {
-        var recording = recording
-        if suppression != nil { recording.signals.insert(.suppressed) }
-        let plan = try CapturePlan(
+        try CapturePlan(
             configuration: configuration, prompt: prompt, sampler: sampler, recording: recording,
-            textWidth: tokenizer?.longestTokenText ?? 1)
-        try suppression?.validate(configuration, positionCount: plan.trace.positionCount)
-        return plan
+            suppression: suppression, textWidth: tokenizer?.longestTokenText ?? 1)
     }
 
     private func generate(

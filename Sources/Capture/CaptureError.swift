@@ -38,9 +38,6 @@ public enum CaptureError: Error, Equatable, Sendable {
     case badSuppression(String)
     /// A file is no list of keys to suppress.
     case badSuppressionList(path: String, place: String, reason: String)
-    /// A run whose suppressed keys are chosen by the step before was killed, and its trace holds them of some layers or
-    /// heads only.
-    case cannotResumeSuppression(path: String)
     /// A text to score has no token.
     case nothingToScore
     /// The run needs more memory than it may take.
@@ -104,11 +101,6 @@ extension CaptureError: CustomStringConvertible {
         case .badSuppression(let text): text
         case .badSuppressionList(let path, let place, let reason):
             "\(path): \(place)\(place.isEmpty ? "" : " ")\(reason)"
-        case .cannotResumeSuppression(let path):
-            """
-            \(path) cannot be resumed: what the last step suppressed is chosen by the step before it, and this trace holds \
-            it of some layers or heads only; start again, or record all of them
-            """
         case .nothingToScore: "the text to score has no token"
         case .memoryTooSmall(let needed, let limit):
             """

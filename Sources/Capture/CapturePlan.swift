@@ -15,16 +15,18 @@ public struct CapturePlan: Sendable, Equatable {
     ///
     /// - Parameters:
     ///   - prompt: the prompt as the model reads it; where it has regions, they are recorded.
+    ///   - suppression: keys that are taken out of attention, which are recorded; nil: none.
     ///   - textWidth: bytes of the longest token's text.
     /// - Throws: ``CaptureError`` and ``SamplingError``, each naming what to change.
     public init(
         configuration: ModelConfiguration, prompt: RenderedPrompt, sampler: Sampler, recording: RecordingOptions,
-        textWidth: Int = 32
+        suppression: Suppression? = nil, textWidth: Int = 32
     ) throws {
         try sampler.validate()
         let promptIDs = prompt.ids
         var signals = recording.signals
         if !prompt.regions.isEmpty { signals.insert(.regions) }
+        if suppression != nil { signals.insert(.suppressed) }
         let isCausal = configuration.visibility == .causal
         guard (sampler.causality == .causal) == isCausal else {
             throw CaptureError.wrongSampler(sampler: sampler.name, needs: sampler.causality)
@@ -66,6 +68,7 @@ public struct CapturePlan: Sendable, Equatable {
             rankCount: recording.signals.contains(.top) ? min(5, configuration.vocabularySize) : 0,
             regionCount: prompt.regions.count, signals: signals, isGuided: sampler.isGuided,
             textWidth: max(1, textWidth))
+        try suppression?.validate(configuration, positionCount: positions)
         self.sampler = try sampler.completed(with: configuration)
         self.maskedPromptCount = maskedPromptCount
         self.configuration = configuration

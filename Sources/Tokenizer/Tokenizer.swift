@@ -66,7 +66,7 @@ public struct Tokenizer: Sendable, CustomStringConvertible {
         } else {
             normalizer = nil
         }
-        let null = JSONValue.null
+        let null = JSONTree.null
         preTokenizer = try PreTokenizer(
             try root.optional("pre_tokenizer") ?? root.member(JSONMember(key: "pre_tokenizer", value: null)))
         try ByteLevelDecoder.check(

@@ -10,6 +10,7 @@ import TraceFormat
 /// Each round runs them one after the other, so that whatever else the machine does hits all. Prints one line of
 /// JSON: the seconds of each, by the clock and of processor time, the bytes of the traces, the kernels, and the process's
 /// peak memory, mapped pages counted. CAPTURE_BENCH_KINDS=none,received names those to run; all by default.
+/// CAPTURE_BENCH_THREADS=4 says on how many threads; one for each processor by default.
 @main
 struct CaptureBench {
     static func main() throws {
@@ -20,7 +21,9 @@ struct CaptureBench {
                 Data("usage: capture-bench MODEL_DIRECTORY PROMPT_LENGTH GENERATED_LENGTH ROUNDS [STEPS]\n".utf8))
             exit(2)
         }
-        let capture = try Capture(model: arguments[1])
+        let environment = ProcessInfo.processInfo.environment
+        let threads = environment["CAPTURE_BENCH_THREADS"].flatMap { Int($0) }
+        let capture = try Capture(model: arguments[1], threads: threads)
         let vocabulary = capture.configuration.vocabularySize
         let prompt = Prompt.tokens((0..<numbers[0]).map { Int32(3 + ($0 * 7919) % (vocabulary - 3)) })
         let sampler: Sampler =
@@ -48,8 +51,9 @@ struct CaptureBench {
             seconds[name, default: []].append((ContinuousClock.now - start) / .seconds(1))
             processor[name, default: []].append(Double(clock() - busy) / Double(CLOCKS_PER_SEC))
         }
-        let environment = ProcessInfo.processInfo.environment["CAPTURE_BENCH_KINDS"]
-        let wanted = Set((environment ?? "none,timeline,received,signals,maps").split(separator: ",").map(String.init))
+        let wanted = Set(
+            (environment["CAPTURE_BENCH_KINDS"] ?? "none,timeline,received,signals,maps").split(separator: ",").map(
+                String.init))
         // The weights' digest is made once a process; it is not what is measured.
         _ = try capture.run(
             prompt: prompt, sampler: sampler, recording: RecordingOptions(signals: [.received]), to: path,

@@ -169,6 +169,18 @@ import TraceFormat
         }
     }
 
+    /// Whoever gives a plain prompt needs no template.
+    @Test func templatesAreReadForConversations() throws {
+        let folder = try folder([
+            "tokenizer_config.json": #"{"chat_template": [{"name": "tool", "template": "y"}]}"#
+        ])
+        let renderer = try renderer(folder, .llada)
+        #expect(try renderer.render("In").ids.count > 0)
+        #expect(throws: TokenizerError.self) {
+            try renderer.render(.chat([Message(role: "user", content: "a")]))
+        }
+    }
+
     @Test func regionsReachTheTrace() throws {
         let capture = try Capture(model: "\(ModelFixture.models)/tiny-mdm", threads: 1)
         let folder = TemporaryFolder()

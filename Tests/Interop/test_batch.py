@@ -1,6 +1,7 @@
 """capture --prompts: many prompts, a trace each."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -65,7 +66,7 @@ def test_a_trace_a_prompt(prompts, tmp_path):
         path = tmp_path / "out" / f"{id}.h5"
         attributes = root_attributes(path)
         assert attributes["prompt"] == prompt["prompt"] and attributes["prompt_id"] == id
-        answers = attributes["gold_answers"]
+        answers = attributes.get("gold_answers")
         assert (json.loads(answers) if answers else None) == prompt.get("answers")
         # As if captured alone.
         alone = tmp_path / f"{id}.h5"
@@ -174,6 +175,106 @@ def test_a_partial_of_other_settings(prompts, tmp_path):
     assert "seed is 5, but 0" in results[0]["reason"] and traces(folder) == {"first.h5.partial"}
     results, _, _ = run(prompts, folder, "--seed", 5, "--force", *LONG)
     assert results[0]["resumed_from_step"] is None and traces(folder) == {"first.h5"}
+
+
+@pytest.mark.parametrize("selection", [["--layers", "0,2"], ["--heads", 1]])
+def test_suppressed_sinks_of_a_selection_begin_again(prompts, tmp_path, selection):
+    """What the last step suppressed is not all in the trace: the same command goes on by beginning the prompt again."""
+    folder, path = tmp_path / "out", tmp_path / "alone.h5"
+    options = [*LONG, "--suppress-sinks", 2, *selection]
+    write(prompts, PROMPTS[:1])
+    one = ["capture", "--prompt", PROMPTS[0]["prompt"], "--output", path, *options]
+    batch, alone = start("capture", "--prompts", prompts, "--output", folder, *options), start(*one)
+    for process, partial in [(batch, folder / "first.h5.partial"), (alone, f"{path}.partial")]:
+        wait_for_steps(partial, process)
+        process.send_signal(signal.SIGTERM)
+    for process in [batch, alone]:
+        process.communicate(timeout=60)
+        assert process.returncode == -signal.SIGTERM
+    # Another run is not thrown away for it.
+    results, _, _ = run(prompts, folder, "--seed", 1, *options, code=1)
+    assert "seed is 1, but 0" in results[0]["reason"] and traces(folder) == {"first.h5.partial"}
+    results, summary, said = run(prompts, folder, *options)
+    assert results[0]["status"] == "done" and results[0]["resumed_from_step"] is None and summary["resumed"] == 0
+    assert "first: " in said and "first.h5: begins again: " in said and traces(folder) == {"first.h5"}
+    done = attntrace(*one, "--resume")
+    assert done.returncode == 0 and "begins again" in done.stderr
+    assert_same(folder / "first.h5", path)
+
+
+def test_one_that_does_not_repeat_is_forced(prompts, tmp_path):
+    folder = tmp_path / "out"
+    write(prompts, PROMPTS[:1])
+    batch = start("capture", "--prompts", prompts, "--output", folder, *LONG)
+    wait_for_steps(folder / "first.h5.partial", batch)
+    batch.kill()
+    batch.communicate()
+    partial = folder / "first.h5.partial"
+    # As if another machine had computed its last step.
+    with h5py.File(partial, "r", libver="latest", swmr=True) as f:
+        step = int(f["committed_steps"][()]) - 1
+        info = f["confidence"].id.get_chunk_info_by_coord((step, 0))
+        place = int((f["confidence"][step] > 0).argmax())
+    raw = bytearray(partial.read_bytes())
+    raw[info.byte_offset + 4 * place] ^= 1
+    partial.write_bytes(raw)
+    results, _, _ = run(prompts, folder, *LONG, code=1)
+    assert f"step {step}, run again, does not give" in results[0]["reason"] and "--force" in results[0]["reason"]
+    results, _, _ = run(prompts, folder, "--force", *LONG)
+    assert results[0]["status"] == "done" and results[0]["resumed_from_step"] is None
+
+
+def test_a_signal_sent_twice_at_once_is_one(prompts, tmp_path):
+    """As timeout(1) does; a second one later ends the program at once."""
+    folder = tmp_path / "out"
+    write(prompts, PROMPTS[:1])
+    batch = start("capture", "--prompts", prompts, "--output", folder, *LONG)
+    wait_for_steps(folder / "first.h5.partial", batch)
+    # Both are pending when it runs again: they reach it one after the other.
+    batch.send_signal(signal.SIGSTOP)
+    batch.send_signal(signal.SIGTERM)
+    batch.send_signal(signal.SIGINT)
+    batch.send_signal(signal.SIGCONT)
+    _, said = batch.communicate(timeout=60)
+    assert batch.returncode < 0 and "stopped: 0 done" in said, said
+
+
+def test_bound_processors_are_all_for_the_writer(prompts, tmp_path):
+    """Its threads are started by one that is bound to a single processor."""
+    usable = sorted(os.sched_getaffinity(0))[:2]
+    if len(usable) < 2:
+        pytest.skip("there is one processor")
+    folder = tmp_path / "out"
+    write(prompts, PROMPTS[:1])
+    asked = ",".join(map(str, usable))
+    options = [*LONG[:-2], "--affinity", asked, "--record", "maps"]
+    batch = start("capture", "--prompts", prompts, "--output", folder, *options)
+    wait_for_steps(folder / "first.h5.partial", batch)
+    masks = [os.sched_getaffinity(int(thread)) for thread in os.listdir(f"/proc/{batch.pid}/task")]
+    batch.kill()
+    batch.communicate()
+    assert {usable[0]} in masks and {usable[1]} in masks and set(usable) in masks, masks
+
+
+@pytest.mark.parametrize("blocks", ["file", "folder"])
+def test_a_folder_that_cannot_be(prompts, tmp_path, blocks):
+    (tmp_path / "out").write_text("")
+    folder = tmp_path / "out" if blocks == "file" else tmp_path / "out" / "more"
+    done = attntrace("capture", "--prompts", prompts, "--output", folder, *OPTIONS)
+    assert done.returncode == 3 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith(f"attntrace: {folder}: cannot create the folder: ") and "Error" not in done.stderr
+
+
+@pytest.mark.parametrize("line, names", [
+    (b'{"prompt": "a\xff"}', "is not valid UTF-8"), (b'{"prompt": "a\\ud800"}', "half a surrogate pair"),
+    (b'{"id": 1e400, "prompt": "a"}', "id is a number that is not an integer"),
+    (b'{"prompt": "a", "prompt": "b"}', 'the key "prompt" twice'),
+    (b'{"prompt": "a", "documents": [{"text": "b", "text": "c"}]}', 'the key "text" twice'),
+])
+def test_lines_that_are_not_quite_json(tmp_path, line, names):
+    (tmp_path / "p.jsonl").write_bytes(b'{"prompt": "good"}\n' + line + b"\n")
+    done = attntrace("capture", "--prompts", tmp_path / "p.jsonl", "--output", tmp_path / "out", *OPTIONS)
+    assert done.returncode == 1 and f"p.jsonl:2: " in done.stderr and names in done.stderr, done.stderr
 
 
 def test_one_that_is_being_written_is_left_alone(prompts, tmp_path):

@@ -286,3 +286,19 @@ def test_unknown_template_is_refused_by_its_hash(published, tmp_path):
 def test_options_that_do_not_fit(tmp_path, options, said):
     done = attntrace("capture", *options, "--output", tmp_path / "a.h5")
     assert done.returncode == 2 and said in done.stderr and done.stdout == ""
+
+
+def test_regions_count_the_messages_as_they_were_given(tmp_path):
+    """What --system puts first is none of them."""
+    trace = tmp_path / "a.h5"
+    (tmp_path / "messages.json").write_text(json.dumps([{"role": "user", "content": "The king went up."}]))
+    (tmp_path / "regions.json").write_text(json.dumps([{"name": "king", "start": 4, "end": 8, "message": 0}]))
+    answer("capture", "--messages", tmp_path / "messages.json", "--system", "Be brief.", "--regions",
+           tmp_path / "regions.json", "--record", "received", "--gen-length", 4, "--output", trace)
+    import h5py
+
+    with h5py.File(trace) as file:
+        names = [name.decode() for name in file["region_name"][:]]
+        ids = file["final_id"][:][file["region"][:] == names.index("king")]
+    assert names == ["template", "system", "user", "king", "answer"]
+    assert answer("tokenize", "--decode", ",".join(map(str, ids))).strip() == "king"

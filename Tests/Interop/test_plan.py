@@ -108,3 +108,14 @@ def test_numbers_beyond_64_bits_are_no_crash(tmp_path):
                      "--signals", "all", "--json", "--output", tmp_path / "a.h5")
     assert done.returncode == 3, done.stderr
     assert json.loads(done.stdout)["trace"]["largest_bytes"] == 2**63 - 1
+
+
+def test_processors_that_are_not_there():
+    for command in ["plan", "capture"]:
+        done = attntrace(command, "--prompt", PROMPT, "--gen-length", 8, "--affinity", "1000")
+        assert done.returncode == 3 and "bound to processors [1000]" in done.stderr, done.stderr
+
+
+def test_suppressed_keys_are_planned():
+    plan = answer_json("plan", "--prompt", PROMPT, "--gen-length", 8, "--suppress-sinks", 2, "--json")
+    assert "suppressed" in plan["signals"] and "suppressed" in {entry["path"] for entry in plan["datasets"]}

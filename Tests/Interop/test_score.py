@@ -132,3 +132,33 @@ def test_tables_and_seeds():
 def test_what_cannot_be_scored(options, said):
     done = attntrace("score", *options)
     assert done.returncode == 2 and said in done.stderr and done.stdout == "", done.stderr
+
+
+@pytest.mark.parametrize("options", [
+    ["--chat"], ["--system", "Be brief."], ["--chat-template", "llada"], ["--markers"], ["--regions", "/dev/null"]])
+def test_options_of_a_prompt_take_one(options):
+    done = attntrace("score", "--text", TEXT, *options)
+    assert done.returncode == 2 and "are about a prompt" in done.stderr and done.stdout == "", done.stderr
+
+
+def test_without_a_prompt_special_tokens_stand_first():
+    few = ["score", "--text", TEXT, "--mc-num", 4, "--batch-size", 4, "--suppress-sinks", 0, "--json"]
+    assert answer_json(*few)["prompt_length"] == 1
+    assert answer_json(*few, "--no-special-tokens")["prompt_length"] == 0
+
+
+def test_memory_is_kept_to():
+    few = ["score", "--text", TEXT, "--mc-num", 4, "--batch-size", 4, "--suppress-sinks", 0]
+    assert attntrace(*few, "--memory", "1GB").returncode == 0
+    done = attntrace(*few, "--memory", "1MB")
+    assert done.returncode == 2 and "of memory, weights included" in done.stderr
+
+
+def test_not_all_keys_can_be_suppressed():
+    """A row without a key would be the plain model's."""
+    few = ["score", "--text-ids", "5,6,7,8", "--no-special-tokens", "--mc-num", 4, "--batch-size", 4]
+    done = attntrace(*few, "--suppress-sinks", 4)
+    assert done.returncode == 2 and "3 or fewer can be suppressed" in done.stderr
+    assert attntrace(*few, "--suppress-sinks", 3).returncode == 0
+    # Of those by default, the ones that are too many are left out.
+    assert {variant["keys"] for variant in answer_json(*few, "--json")["variants"]} == {0, 1}

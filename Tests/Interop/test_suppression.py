@@ -187,9 +187,13 @@ def test_a_list_of_sinks(tmp_path, form):
     assert said["delay"] == 1 and said["count"] == len(rows)
 
 
-def test_a_list_without_heads_means_all(tmp_path):
+@pytest.mark.parametrize("text", [
+    'step,token,position\n0,"a ""b"", c",4\n2,x,0\n', "\ufeffstep,position\r\n0,4\r\n2,0.0\r\n",
+    '{"columns": [{"name": "step"}, {"name": "position"}], "rows": [[0.0, 4.0], [2, 0]]}',
+])
+def test_a_list_without_heads_means_all(tmp_path, text):
     listed = tmp_path / "keys.csv"
-    listed.write_text('step,token,position\n0,"a ""b"", c",4\n2,x,0\n')
+    listed.write_text(text)
     path = capture(tmp_path / "a.h5", *DIFFUSION, "--suppress", listed)
     flags = read_all(path)["suppressed"]
     assert flags[0, :, :, 4].all() and flags[2, :, :, 0].all() and flags.sum() == 2 * flags[0, :, :, 0].size
@@ -209,11 +213,17 @@ def test_what_is_no_list_is_refused(tmp_path, text, said):
 
 @pytest.mark.parametrize("options, said", [
     (["--suppress-sinks", 0], "must be 1 or more"), (["--suppress-sinks", 1, "--suppress-random", 1], "give one of"),
+    (["--suppress-sinks", 99], "can be suppressed"), (["--suppress-random", 99], "can be suppressed"),
     (["--suppress-epsilon", 1], "goes with --suppress-sinks"), (["--suppress-exempt", "first"], "goes with"),
     (["--suppress", "/nowhere"], "No such file"),
 ])
 def test_options_that_do_not_go_together(tmp_path, options, said):
-    done = attntrace("capture", "--prompt", PROMPT, *DIFFUSION, *options, "--output", tmp_path / "a.h5")
+    for command in ["capture", "plan"]:
+        check_refused(tmp_path, command, options, said)
+
+
+def check_refused(tmp_path, command, options, said):
+    done = attntrace(command, "--prompt", PROMPT, *DIFFUSION, *options, "--output", tmp_path / "a.h5")
     assert done.returncode == (3 if "--suppress" in options else 2) and said in done.stderr, done.stderr
 
 

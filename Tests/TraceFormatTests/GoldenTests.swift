@@ -82,6 +82,20 @@ import TraceFormat
         }
     }
 
+    /// From before traces said which prompt of a batch, template and change of attention they are of.
+    @Test func attributesThatCameLaterAreEmpty() throws {
+        let path = Self.folder.appendingPathComponent("first-attributes.h5").path
+        let origin = try Trace(path: path).provenance
+        #expect([origin.promptID, origin.goldAnswers, origin.chatTemplate, origin.intervention] == ["", "", "", ""])
+        let report = try TraceVerifier(path: path).run(deep: true)
+        #expect(report.isValid && report.findings.map(\.code) == [.schemaText], "\(report.findings)")
+        try Samples.inFolder { folder in
+            let copy = folder + "/copy.h5"
+            try TraceCopy.repack(path, to: copy, options: RepackOptions())
+            #expect(try Trace(path: copy).recordedContentHash() == Trace(path: path).recordedContentHash())
+        }
+    }
+
     @Test(arguments: runs.map(\.name).filter { $0.hasSuffix(".h5") }) func isWrittenTheSameToday(
         name: String
     ) throws {

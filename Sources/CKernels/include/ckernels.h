@@ -169,6 +169,9 @@ void ck_pool_destroy(ck_pool *pool);
 /// any loop is run. 0, or an error's number.
 int ck_pool_pin(ck_pool *pool, const int *processors, int count);
 
+/// Lets the calling thread, bound to one processor or not, run on any of `count` ones. 0, or an error's number.
+int ck_thread_bind(const int *processors, int count);
+
 /// Threads, the caller's included.
 int ck_pool_threads(const ck_pool *pool);
 

@@ -6,7 +6,7 @@ int cprocess_die_with_parent(void);
 // Opens a file in memory, which children do not inherit by themselves. -1, with errno set, where that cannot be.
 int cprocess_memory_file(void);
 // From now on a first SIGINT or SIGTERM is noted, and said so on stderr, where it would have ended the process; a second
-// one ends it. A signal that is ignored stays so.
+// one ends it, unless it comes within a second. A signal that is ignored stays so.
 void cprocess_note_interruption(void);
 // The signal that was noted; 0 for none.
 int cprocess_interruption(void);

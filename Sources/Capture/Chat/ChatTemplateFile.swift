@@ -15,12 +15,12 @@ struct ChatTemplateFile {
     /// Finds the template of a model's directory: `chat_template.jinja`, else that of `tokenizer_config.json`; nil where
     /// there is neither.
     ///
-    /// - Throws: ``ModelError`` for a template that cannot be read.
+    /// - Throws: ``ModelError`` and `TokenizerError` for a template that cannot be read.
     init?(directory: String, configuration: TokenizerConfiguration?) throws {
         let jinja = URL(fileURLWithPath: directory).appendingPathComponent("chat_template.jinja").path
         if FileManager.default.fileExists(atPath: jinja) {
             self.init(path: jinja, sha256: try FileDigest.sha256(ofFile: jinja))
-        } else if let configuration, let text = configuration.chatTemplate {
+        } else if let configuration, let text = try configuration.chatTemplate() {
             self.init(path: configuration.file, sha256: SHA256Hash.hexadecimal(of: text))
         } else {
             return nil

@@ -5,8 +5,9 @@ import Foundation
 /// ``Choice/sinks(count:rule:)`` is the experiment of Rulli et al. (arXiv 2510.15731): in each head and layer the keys that
 /// received most at step t - 1 are suppressed at step t; of a causal model those that the last token's row attends to
 /// most. Step 0 is as it would be. "Received at step t - 1" is of the attention that there was: what was suppressed at step
-/// t - 1 received nothing then, and is free again at step t. In a guided run each pass has its own sinks. The other choices
-/// that the paper leaves open are options here, and travel in the trace.
+/// t - 1 received nothing then, and is free again at step t. In a guided run each pass has its own sinks. A row that would be
+/// left without a key keeps all of them. The other choices that the paper leaves open are options here, and travel in the
+/// trace.
 public struct Suppression: Sendable, Equatable {
     /// Which keys.
     public enum Choice: Sendable, Equatable {
@@ -80,19 +81,26 @@ public struct Suppression: Sendable, Equatable {
 
     /// Checks it against a run. Errors: ``CaptureError/badSuppression(_:)``.
     func validate(_ configuration: ModelConfiguration, positionCount: Int) throws(CaptureError) {
+        let leavesNone = configuration.visibility == .bidirectional && exemption == .none && !keepsOwn
         switch choice {
         case .sinks(let count, let rule):
-            try Self.check(count)
+            try Self.check(count, rule == .top && leavesNone ? positionCount : .max)
             guard case .excess(let epsilon, _) = rule else { return }
             guard epsilon.isFinite else { throw .badSuppression("epsilon must be a finite number, not \(epsilon)") }
-        case .random(let count): try Self.check(count)
+        case .random(let count): try Self.check(count, leavesNone ? positionCount : .max)
         case .listed(let list): try list.validate(configuration, positionCount: positionCount)
         }
     }
 
-    private static func check(_ count: Int) throws(CaptureError) {
+    /// `positionCount`: as many keys as leave none.
+    private static func check(_ count: Int, _ positionCount: Int) throws(CaptureError) {
         guard count >= 1 else {
             throw .badSuppression("the number of keys to suppress must be 1 or more, not \(count)")
+        }
+        guard count < positionCount else {
+            throw .badSuppression(
+                "\(count) keys to suppress are all that there are: of \(positionCount) positions, \(positionCount - 1) or fewer can be suppressed, since a row without a key would be left as it is"
+            )
         }
     }
 

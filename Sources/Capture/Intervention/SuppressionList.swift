@@ -37,10 +37,12 @@ public struct SuppressionList: Sendable, Equatable {
     /// Reads a file. Errors: `TraceError.system` where it cannot be read,
     /// ``CaptureError/badSuppressionList(path:place:reason:)`` where it is no such table.
     public init(contentsOf path: String, delay: Int = 0) throws {
-        guard let data = FileManager.default.contents(atPath: path) else {
+        guard let contents = FileManager.default.contents(atPath: path) else {
             let reason = access(path, R_OK) == 0 ? "not a file" : String(cString: strerror(errno))
             throw TraceError.system(path: path, operation: "read", reason: reason)
         }
+        let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
+        let data = contents.starts(with: byteOrderMark) ? contents.dropFirst(3) : contents
         guard let text = String(validating: data, as: UTF8.self) else {
             throw CaptureError.badSuppressionList(path: path, place: "", reason: "is not UTF-8")
         }
@@ -98,8 +100,10 @@ public struct SuppressionList: Sendable, Equatable {
                     guard !required else { throw fail("row \(index + 1)", "has too few fields") }
                     return nil
                 }
-                guard let value = Int(row[column]), value >= 0 else {
-                    throw fail("row \(index + 1)", "\(table.columns[column]) is \"\(row[column])\", no whole number")
+                // Other programs write whole numbers as 1.0, too.
+                let text = row[column]
+                guard let value = Int(text) ?? Double(text).flatMap(Int.init(exactly:)), value >= 0 else {
+                    throw fail("row \(index + 1)", "\(table.columns[column]) is \"\(text)\", no whole number")
                 }
                 return value
             }

@@ -1,7 +1,8 @@
 import Foundation
+import Tokenizer
 
 /// A parsed JSON value.
-enum JSONValue: Decodable, Sendable, Equatable {
+enum JSONValue: Sendable, Equatable {
     case null
     case boolean(Bool)
     case integer(Int)
@@ -11,60 +12,49 @@ enum JSONValue: Decodable, Sendable, Equatable {
     case array([JSONValue])
     case object([String: JSONValue])
 
-    /// Levels of arrays and objects inside each other that are read: decoding recurses, so it must stop somewhere.
-    private static let maximumDepth = 64
-
-    init(from decoder: any Decoder) throws {
-        guard decoder.codingPath.count <= Self.maximumDepth else {
-            throw DecodingError.dataCorrupted(
-                .init(codingPath: [], debugDescription: "is nested deeper than \(Self.maximumDepth) levels"))
-        }
-        let container = try decoder.singleValueContainer()
-        if container.decodeNil() {
-            self = .null
-        } else if let flag = try? container.decode(Bool.self) {
-            self = .boolean(flag)
-        } else if let number = try? container.decode(Int.self) {
-            self = .integer(number)
-        } else if let number = try? container.decode(Double.self) {
-            self = .real(number)
-        } else if let text = try? container.decode(String.self) {
-            self = .string(text)
-        } else if let members = try? decoder.container(keyedBy: Key.self) {
-            var object: [String: JSONValue] = [:]
-            for key in members.allKeys { object[key.stringValue] = try members.decode(JSONValue.self, forKey: key) }
-            self = .object(object)
-        } else {
-            self = .array(try container.decode([JSONValue].self))
-        }
-    }
-
-    private struct Key: CodingKey {
-        let stringValue: String
-        var intValue: Int? { nil }
-        init(stringValue: String) { self.stringValue = stringValue }
-        init?(intValue: Int) { nil }
-    }
-
     /// The members of a JSON text that must be an object; the file's name goes into the error.
     static func object(parsing text: Data, file: String) throws(ModelError) -> [String: JSONValue] {
+        func malformed(_ rule: String) -> ModelError {
+            ModelError(code: .malformed, file: file, object: "", rule: rule)
+        }
+        let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
         let value: JSONValue
         do {
-            value = try JSONDecoder().decode(JSONValue.self, from: text)
+            value = try JSONValue(JSONParser.parse(Array(text.starts(with: byteOrderMark) ? text.dropFirst(3) : text)))
+        } catch let failure as JSONParser.Failure {
+            throw malformed("is not JSON: \(failure.rule), at byte \(failure.offset)")
         } catch {
-            throw ModelError(code: .malformed, file: file, object: "", rule: "is not JSON: \(reason(error))")
+            throw malformed("has \(error)")
         }
-        guard case .object(let members) = value else {
-            throw ModelError(code: .malformed, file: file, object: "", rule: "holds \(value.typeName), not an object")
-        }
+        guard case .object(let members) = value else { throw malformed("holds \(value.typeName), not an object") }
         return members
     }
 
-    /// One line of what Foundation says.
-    private static func reason(_ error: any Error) -> String {
-        guard case .dataCorrupted(let context) = error as? DecodingError else { return "\(error)" }
-        let inner = (context.underlyingError as NSError?)?.userInfo[NSDebugDescriptionErrorKey] as? String
-        return inner ?? context.debugDescription
+    /// A key that occurs twice in an object: which of its values is meant cannot be told.
+    private struct RepeatedKey: Error, CustomStringConvertible {
+        let key: String
+        var description: String { "the key \"\(key.prefix(80))\" twice in an object" }
+    }
+
+    /// Takes over a parsed text. Errors: ``RepeatedKey``.
+    private init(_ tree: JSONTree) throws {
+        switch tree {
+        case .null: self = .null
+        case .boolean(let flag): self = .boolean(flag)
+        case .integer(let number): self = .integer(Int(number))
+        // 1.0 and 1e3 are whole numbers, too.
+        case .real(let number): self = Int(exactly: number).map(JSONValue.integer) ?? .real(number)
+        case .string(let text): self = .string(text)
+        case .array(let elements): self = .array(try elements.map(JSONValue.init))
+        case .object(let members):
+            var object: [String: JSONValue] = [:]
+            for member in members {
+                guard object.updateValue(try JSONValue(member.value), forKey: member.key) == nil else {
+                    throw RepeatedKey(key: member.key)
+                }
+            }
+            self = .object(object)
+        }
     }
 
     /// The type as an error names it.

@@ -103,6 +103,28 @@ public final class Transformer {
         return logits
     }
 
+    /// Runs the model once and keeps what logits are made of, at some positions, so that they can be had a few rows at a time:
+    /// a row of logits is often tens of times as wide. Parameters and errors as of ``forward(_:cache:logitsFor:tap:)``.
+    func lastRows(
+        _ ids: [Int32], at positions: [Int], tap: (any AttentionTap)? = nil
+    ) throws -> LastRows {
+        let wanted = try RowSelection.positions(positions).positions(in: 0..<ids.count)
+        _ = try forward(ids, logitsFor: .none, tap: tap)
+        let width = configuration.width
+        return LastRows(
+            width: width,
+            values: wanted.flatMap { UnsafeBufferPointer(start: stream.start + $0 * width, count: width) })
+    }
+
+    /// The logits of some of them.
+    func logits(of last: LastRows, rows: Range<Int>) -> Logits {
+        stream.reserve(rows.count * last.width)
+        for (place, value) in last.values[rows.lowerBound * last.width..<rows.upperBound * last.width].enumerated() {
+            stream.start[place] = value
+        }
+        return head(Array(0..<rows.count), first: 0)
+    }
+
     // MARK: A layer
 
     private func run(

@@ -11,6 +11,8 @@ public final class WorkerPool: Sendable {
 
     /// Threads that run a loop, the calling one included.
     public let threadCount: Int
+    /// Processors that they are bound to; empty: where the system puts them.
+    public let affinity: [Int]
 
     /// Starts `threads - 1` threads.
     ///
@@ -40,6 +42,7 @@ public final class WorkerPool: Sendable {
         }
         self.pool = pool
         threadCount = threads
+        self.affinity = affinity
     }
 
     deinit { ck_pool_destroy(pool) }

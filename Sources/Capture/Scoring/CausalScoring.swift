@@ -18,9 +18,12 @@ struct CausalScoring {
                 CaptureProgress(
                     step: done, steps: 1 + suppressions.count * count, seconds: (.now - start) / .seconds(1)))
         }
-        let rows = try transformer.forward(ids.dropLast(), logitsFor: .range(promptLength - 1..<ids.count - 1))
+        let rows = try transformer.lastRows(ids.dropLast(), at: Array(promptLength - 1..<ids.count - 1))
         try pass()
-        let plain = try (0..<count).map { try nats(rows, row: $0, position: promptLength + $0) }
+        let plain = try rows.chunks.flatMap { chunk in
+            let logits = transformer.logits(of: rows, rows: chunk)
+            return try chunk.map { try nats(logits, row: $0 - chunk.lowerBound, position: promptLength + $0) }
+        }
         var variants = [Score.Variant(suppression: nil, estimates: [plain.reduce(0, +)], parts: plain)]
         for suppression in suppressions {
             let observer = SuppressingObserver(

@@ -50,20 +50,26 @@ struct DiffusionScoring {
         for place in places { fed[promptLength + place] = maskID }
         // Where row i scores position i + 1, the first position falls to its own row.
         let offset = transformer.configuration.predictionOffset
-        let rows = RowSelection.positions(places.map { max(0, promptLength + $0 - offset) })
-        var logits = try transformer.forward(fed, logitsFor: rows, tap: taps.tap(for: .conditional))
+        let rows = places.map { max(0, promptLength + $0 - offset) }
+        let conditional = try transformer.lastRows(fed, at: rows, tap: taps.tap(for: .conditional))
+        var unconditional: LastRows?
         if likelihood.cfgScale > 0 {
             for place in 0..<promptLength { fed[place] = maskID }
-            let unconditional = try transformer.forward(fed, logitsFor: rows, tap: taps.tap(for: .unconditional))
-            logits.guide(awayFrom: unconditional, scale: likelihood.cfgScale)
+            unconditional = try transformer.lastRows(fed, at: rows, tap: taps.tap(for: .unconditional))
         }
         var sum = 0.0
-        for (row, place) in places.enumerated() {
-            let position = promptLength + place
-            guard let nats = logits.withRow(row, { $0.nats(of: Int(ids[position])) }) else {
-                throw SamplingError.notFinite(step: sample, position: position)
+        for chunk in conditional.chunks {
+            var logits = transformer.logits(of: conditional, rows: chunk)
+            if let unconditional {
+                logits.guide(
+                    awayFrom: transformer.logits(of: unconditional, rows: chunk), scale: likelihood.cfgScale)
             }
-            sum += nats
+            for row in chunk {
+                let position = promptLength + places[row]
+                let nats = logits.withRow(row - chunk.lowerBound) { $0.nats(of: Int(ids[position])) }
+                guard let nats else { throw SamplingError.notFinite(step: sample, position: position) }
+                sum += nats
+            }
         }
         return sum * Double(count) / Double(places.count)
     }

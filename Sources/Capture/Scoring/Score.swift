@@ -61,11 +61,12 @@ extension Capture {
     /// - Parameters:
     ///   - text: the tokens to score; at least one.
     ///   - prompt: the tokens before it; an autoregressive model needs one.
+    ///   - memoryLimit: bytes of memory that it may take, weights included; nil: no limit.
     ///   - progress: told of each finished sample or pass, on this thread; what it throws ends the scoring.
     /// - Throws: ``CaptureError``, ``SamplingError`` and ``ModelError`` for what cannot be scored; what `progress` throws.
     public func score(
         text: [Int32], after prompt: [Int32], by likelihood: Likelihood = Likelihood(), suppressing: [Suppression] = [],
-        progress: ((CaptureProgress) throws -> Void)? = nil
+        memoryLimit: Int? = nil, progress: ((CaptureProgress) throws -> Void)? = nil
     ) throws -> Score {
         try likelihood.validate()
         guard !text.isEmpty else { throw CaptureError.nothingToScore }
@@ -78,6 +79,10 @@ extension Capture {
                 throw CaptureError.badSuppression("a list names steps; a text has none")
             }
             try suppression.validate(configuration, positionCount: ids.count)
+        }
+        if let memoryLimit {
+            let needed = scoringBytes(positions: ids.count, isSuppressed: !suppressing.isEmpty, likelihood)
+            guard needed <= memoryLimit else { throw CaptureError.memoryTooSmall(needed: needed, limit: memoryLimit) }
         }
         switch configuration.visibility {
         case .causal:
@@ -93,5 +98,19 @@ extension Capture {
                 likelihood: likelihood
             ).score(suppressing, progress)
         }
+    }
+    /// Bytes of memory that scoring takes, weights included.
+    private func scoringBytes(positions: Int, isSuppressed: Bool, _ likelihood: Likelihood) -> Int {
+        let isCausal = configuration.visibility == .causal
+        let passes = likelihood.cfgScale > 0 ? 2 : 1
+        // The last rows of each pass, and what keys received in it.
+        let rows = 4 * passes * positions * configuration.width
+        let sums = 4 * passes * configuration.layerCount * configuration.headCount * positions
+        return configuration.weightBytes(transformer.numericType)
+            + configuration.passBytes(
+                rows: positions, keys: positions,
+                cachedLayers: isCausal && isSuppressed ? configuration.layerCount : 1,
+                logitRows: passes * min(LastRows.atOnce, positions), threads: transformer.pool.threadCount,
+                numericType: transformer.numericType) + rows + (isSuppressed ? (isCausal ? 2 : 1) * sums : 0)
     }
 }

@@ -1,12 +1,12 @@
 /// Reads a `merges.txt`: a pair of tokens a line, the first to be merged first.
 enum MergesFile {
     /// The pairs, as a tokenizer.json lists them. A first line that starts with `#version:` and empty lines are passed over.
-    static func read(_ path: String) throws(TokenizerError) -> [JSONValue] {
+    static func read(_ path: String) throws(TokenizerError) -> [JSONTree] {
         let bytes = try TokenizerFile.bytes(path)
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw TokenizerError(code: .malformedJSON, file: path, object: "", rule: "is not valid UTF-8")
         }
-        var pairs: [JSONValue] = []
+        var pairs: [JSONTree] = []
         var number = 0
         for line in text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
             number += 1

@@ -5,9 +5,6 @@ public struct TokenizerConfiguration {
     public let tokenizerClass: String
     /// The token that starts a text, which chat templates write out; nil where there is none.
     public let bosToken: String?
-    /// The text of the chat template; of several named ones, as some files list them, the one named `default`; nil where
-    /// there is none.
-    public let chatTemplate: String?
     let root: JSONNode
     /// The file's path.
     public let file: String
@@ -28,19 +25,25 @@ public struct TokenizerConfiguration {
             if case .object = node.value { return try node.required("content").string() }
             return try node.string()
         }
-        chatTemplate = try root.present("chat_template").map { node throws(TokenizerError) in
-            guard case .array = node.value else { return try node.string() }
-            for entry in try node.elements() where try entry.required("name").string() == "default" {
-                return try entry.required("template").string()
-            }
-            throw node.error(.missing, "has no template named \"default\"")
+    }
+
+    /// The text of the chat template; of several named ones, as some files list them, the one named `default`; nil where
+    /// there is none. Read when a conversation is written: who gives a plain prompt needs none.
+    ///
+    /// - Throws: `TokenizerError` where it is neither, or where none of several is named `default`.
+    public func chatTemplate() throws(TokenizerError) -> String? {
+        guard let node = try root.present("chat_template") else { return nil }
+        guard case .array = node.value else { return try node.string() }
+        for entry in try node.elements() where try entry.required("name").string() == "default" {
+            return try entry.required("template").string()
         }
+        throw node.error(.missing, "has no template named \"default\"")
     }
 
     /// The tokens of `added_tokens_decoder`, which names them by id, in the order of ids, as tokenizer.json lists them.
-    func addedTokens(isNormalized: Bool?) throws(TokenizerError) -> [(id: Int32, content: String, entry: JSONValue)] {
+    func addedTokens(isNormalized: Bool?) throws(TokenizerError) -> [(id: Int32, content: String, entry: JSONTree)] {
         guard let decoder = try root.present("added_tokens_decoder") else { return [] }
-        var tokens: [(id: Int32, content: String, entry: JSONValue)] = []
+        var tokens: [(id: Int32, content: String, entry: JSONTree)] = []
         for member in try decoder.members() {
             let node = decoder.member(member)
             guard let id = Int32(member.key), id >= 0, id <= Vocabulary.maximumID else {

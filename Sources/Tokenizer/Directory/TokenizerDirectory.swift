@@ -46,7 +46,7 @@ struct TokenizerDirectory {
         guard !missing.isEmpty else { return (root, [root.file]) }
         let all = try (named?.array() ?? []) + missing.map(\.entry)
         let others = try root.members().filter { $0.key != "added_tokens" }
-        let value = JSONValue.object(others + [JSONMember(key: "added_tokens", value: .array(all))])
+        let value = JSONTree.object(others + [JSONMember(key: "added_tokens", value: .array(all))])
         return (JSONNode(value: value, path: "", file: root.file), [root.file, configuration.file])
     }
 
@@ -74,7 +74,7 @@ struct TokenizerDirectory {
         if let split = try configuration.root.present("split_special_tokens"), try split.boolean() {
             throw split.error(.unsupported, "true is not supported (only false)")
         }
-        func object(_ members: KeyValuePairs<String, JSONValue>) -> JSONValue {
+        func object(_ members: KeyValuePairs<String, JSONTree>) -> JSONTree {
             .object(members.map { JSONMember(key: $0.key, value: $0.value) })
         }
         let merges = path("merges.txt", in: directory)

@@ -1,6 +1,6 @@
 /// A JSON value together with where it stands, so that whoever reads it can say what is wrong with it.
 struct JSONNode {
-    let value: JSONValue
+    let value: JSONTree
     /// Path of keys from the root, as errors print it; empty at the root.
     let path: String
     let file: String
@@ -44,7 +44,7 @@ struct JSONNode {
         }
     }
 
-    func array() throws(TokenizerError) -> [JSONValue] {
+    func array() throws(TokenizerError) -> [JSONTree] {
         guard case .array(let elements) = value else { throw wrongType("an array") }
         return elements
     }
@@ -57,7 +57,7 @@ struct JSONNode {
     // MARK: Children
 
     /// The element at an index, as a node.
-    func element(_ value: JSONValue, at index: Int) -> JSONNode {
+    func element(_ value: JSONTree, at index: Int) -> JSONNode {
         JSONNode(value: value, path: "\(path)[\(index)]", file: file)
     }
 

@@ -1,10 +1,10 @@
 /// A strict parser of RFC 8259 JSON. Foundation's own parsers hand out dictionaries keyed by `String`, which lose
 /// members whose keys are canonically equivalent.
-struct JSONParser {
+package struct JSONParser {
     /// What a text breaks, and where, in bytes from the start.
-    struct Failure: Error {
-        let offset: Int
-        let rule: String
+    package struct Failure: Error {
+        package let offset: Int
+        package let rule: String
     }
 
     /// Levels of arrays and objects inside each other that are read; the parser recurses, so it must stop somewhere.
@@ -19,7 +19,7 @@ struct JSONParser {
     }
 
     /// Parses a whole text.
-    static func parse(_ bytes: [UInt8]) throws(Failure) -> JSONValue {
+    package static func parse(_ bytes: [UInt8]) throws(Failure) -> JSONTree {
         // Checked once for the whole text, so that strings can be cut out of it without a second look.
         guard String(validating: bytes, as: UTF8.self) != nil else {
             throw Failure(offset: 0, rule: "is not valid UTF-8")
@@ -47,7 +47,7 @@ struct JSONParser {
         while let byte = current, byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 { position += 1 }
     }
 
-    private mutating func value() throws(Failure) -> JSONValue {
+    private mutating func value() throws(Failure) -> JSONTree {
         guard let byte = current else { throw failure("ends in the middle of its JSON value") }
         switch byte {
         case UInt8(ascii: "{"): return try object()
@@ -61,7 +61,7 @@ struct JSONParser {
         }
     }
 
-    private mutating func literal(_ word: String, _ value: JSONValue) throws(Failure) -> JSONValue {
+    private mutating func literal(_ word: String, _ value: JSONTree) throws(Failure) -> JSONTree {
         guard bytes[position...].starts(with: word.utf8) else {
             throw failure("has no JSON value where one is expected")
         }
@@ -93,9 +93,9 @@ struct JSONParser {
         return false
     }
 
-    private mutating func array() throws(Failure) -> JSONValue {
+    private mutating func array() throws(Failure) -> JSONTree {
         try enter()
-        var elements: [JSONValue] = []
+        var elements: [JSONTree] = []
         if current == UInt8(ascii: "]") {
             _ = try ends(with: UInt8(ascii: "]"))
             return .array([])
@@ -104,7 +104,7 @@ struct JSONParser {
         return .array(elements)
     }
 
-    private mutating func object() throws(Failure) -> JSONValue {
+    private mutating func object() throws(Failure) -> JSONTree {
         try enter()
         var members: [JSONMember] = []
         if current == UInt8(ascii: "}") {
@@ -123,7 +123,7 @@ struct JSONParser {
         return .object(members)
     }
 
-    private mutating func number() throws(Failure) -> JSONValue {
+    private mutating func number() throws(Failure) -> JSONTree {
         let start = position
         if current == UInt8(ascii: "-") { position += 1 }
         let first = position

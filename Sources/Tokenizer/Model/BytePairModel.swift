@@ -86,7 +86,7 @@ struct BytePairModel: Sendable {
     }
 
     /// The two texts of an entry, or nil where it is of neither form.
-    private static func pair(_ entry: JSONValue) -> (String, String)? {
+    private static func pair(_ entry: JSONTree) -> (String, String)? {
         switch entry {
         case .string(let line):
             let space = UInt8(ascii: " ")

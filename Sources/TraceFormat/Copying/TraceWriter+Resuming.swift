@@ -44,7 +44,7 @@ extension TraceWriter {
     ///   writer has it; what reading and writing throw.
     public static func resume(
         _ path: String, plan: TracePlan, provenance: Provenance, overwrite: Bool = false, compressionThreads: Int = 2,
-        memoryBudget: Int = 256 << 20
+        memoryBudget: Int = 256 << 20, processors: [Int] = []
     ) throws -> (writer: TraceWriter, point: ResumePoint) {
         try check(plan)
         let partialPath = path + ".partial"
@@ -60,8 +60,7 @@ extension TraceWriter {
         try PartialFile.discardHusk(target)
         let writer = try TraceWriter(
             target, layout: TraceLayout(trace.planned), planned: trace.planned, provenance: trace.provenance,
-            compressionThreads: compressionThreads,
-            memoryBudget: memoryBudget)
+            compressionThreads: compressionThreads, memoryBudget: memoryBudget, processors: processors)
         do {
             try StepAdoption(source: trace, writer: writer, steps: trace.committedSteps).run()
             let point = try ResumePoint(

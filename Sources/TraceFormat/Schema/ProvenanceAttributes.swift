@@ -11,6 +11,13 @@ extension Provenance {
         ]
     }
 
+    /// Those of them that a file holds: of the ones that came later, what says something, so that a copy of an earlier
+    /// trace has its content hash.
+    var writtenAttributes: [(String, String)] {
+        let optional = Set(Schema.attributes.filter { !$0.required }.map(\.name))
+        return textAttributes.filter { !$0.1.isEmpty || !optional.contains($0.0) }
+    }
+
     var numberAttributes: [(String, Int)] {
         [
             ("head_count", headCount), ("kv_head_count", kvHeadCount), ("layer_count", layerCount),
@@ -26,6 +33,8 @@ extension Provenance {
             }
             return value
         }
+        // The first traces of this version have none.
+        func later(_ name: String) throws -> String { try file.textAttribute(name) ?? "" }
         func number(_ name: String) throws -> Int {
             guard let value = try file.numberAttribute(name, as: Int32.self) else {
                 throw TraceError.damaged(path: file.path, object: "@\(name)", reason: "is missing")
@@ -44,7 +53,7 @@ extension Provenance {
             sampler: try text("sampler"), samplerParameters: try text("sampler_parameters"), seed: seed,
             numericType: try text("numeric_type"), kernel: try text("kernel"), threads: try number("threads"),
             producer: try text("producer"), commandLine: try text("command_line"), createdAt: try text("created_at"),
-            prompt: try text("prompt"), promptID: try text("prompt_id"), goldAnswers: try text("gold_answers"),
-            chatTemplate: try text("chat_template"), intervention: try text("intervention"))
+            prompt: try text("prompt"), promptID: try later("prompt_id"), goldAnswers: try later("gold_answers"),
+            chatTemplate: try later("chat_template"), intervention: try later("intervention"))
     }
 }

@@ -52,12 +52,13 @@ extension Schema {
         attribute("command_line", "utf8", hashed: false, "command line of the run, or empty"),
         attribute("created_at", "utf8", hashed: false, "when the run began, ISO 8601, UTC"),
         attribute("prompt", "utf8", "the prompt as text, or empty"),
-        attribute("prompt_id", "utf8", "the prompt's id in a batch, or empty"),
-        attribute("gold_answers", "utf8", "answers that count as right, a JSON array of texts, or empty"),
+        attribute("prompt_id", "utf8", required: false, "the prompt's id in a batch"),
         attribute(
-            "chat_template", "utf8",
-            "name and SHA-256 of the chat template that made the prompt, a JSON object, or empty"),
-        attribute("intervention", "utf8", "how attention was changed, a JSON object, or empty"),
+            "gold_answers", "utf8", required: false, "answers that count as right, a JSON array of texts"),
+        attribute(
+            "chat_template", "utf8", required: false,
+            "name and SHA-256 of the chat template that made the prompt, a JSON object"),
+        attribute("intervention", "utf8", required: false, "how attention was changed, a JSON object"),
         attribute(
             "history", "utf8", hashed: false, required: false,
             "what was done to the file since its capture, a line each"),

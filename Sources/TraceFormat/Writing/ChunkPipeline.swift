@@ -1,3 +1,4 @@
+import CKernels
 import Dispatch
 import Foundation
 
@@ -24,14 +25,17 @@ final class ChunkPipeline: Sendable {
     private let queue = DispatchQueue(label: "attntrace.chunks", qos: .utility, attributes: .concurrent)
     private let threads: Int
     private let budget: Int
+    /// Processors that it may run on; empty: those of whichever thread starts it.
+    private let processors: [Int32]
     private let condition = NSCondition()
     // Sound: only touched with `condition` locked.
     nonisolated(unsafe) private var state = State()
 
     /// At most `budget` bytes wait at a time, besides one job that may be larger than the budget by itself.
-    init(threads: Int, budget: Int) {
+    init(threads: Int, budget: Int, processors: [Int] = []) {
         self.threads = max(1, threads)
         self.budget = budget
+        self.processors = processors.map { Int32(clamping: $0) }
     }
 
     /// Runs `prepare`, then `write` with libhdf5 to itself, in the background; waits first until the job fits the budget.
@@ -61,6 +65,11 @@ final class ChunkPipeline: Sendable {
     }
 
     private func work() {
+        if !processors.isEmpty {
+            // The thread has the processors of the one that it was started by, which may be bound to a single one. Where
+            // the system refuses, it stays there: that is slower, not wrong.
+            _ = ck_thread_bind(processors, Int32(clamping: processors.count))
+        }
         while let jobs = next() {
             var failure: (any Error)?
             do {

@@ -14,7 +14,7 @@ struct TraceBuilder {
     func build(_ provenance: Provenance) throws -> [String: (HDF5Dataset, TraceLayout.Dataset)] {
         let plan = planned
         let schemaText = try SchemaDocument.current.json()
-        for (name, text) in provenance.textAttributes + [
+        for (name, text) in provenance.writtenAttributes + [
             ("format", Schema.format), ("format_version", Schema.version), ("min_reader", Schema.minimumReader),
             ("schema_sha256", SHA256Hash.hexadecimal(of: schemaText)), ("causality", plan.causality.rawValue),
             ("planned_queries", plan.queries.map(IndexText.text) ?? "all"),

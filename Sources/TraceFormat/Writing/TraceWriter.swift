@@ -41,18 +41,21 @@ public final class TraceWriter: Sendable {
     /// - Parameters:
     ///   - overwrite: whether what is at `path`, or was left at `PATH.partial`, is replaced.
     ///   - discardsPartial: whether what was left at `PATH.partial` is.
+    ///   - processors: those that the threads that compress may run on; empty: those that this one may.
     /// - Throws: what ``checkName(_:overwrite:resumes:)`` throws; ``TraceError/inUse(path:)`` while another writer has
     ///   `PATH.partial`; ``TraceError/misuse(_:)`` where the plan cannot be a trace's; ``HDF5Error`` when libhdf5 fails.
     public convenience init(
         creating path: String, plan: TracePlan, provenance: Provenance, overwrite: Bool = false,
-        discardsPartial: Bool = false, compressionThreads: Int = 2, memoryBudget: Int = 256 << 20
+        discardsPartial: Bool = false, compressionThreads: Int = 2, memoryBudget: Int = 256 << 20,
+        processors: [Int] = []
     ) throws {
         try Self.check(plan)
         try PartialFile.prepare(
             for: path, replacing: overwrite, replacingPartial: overwrite || discardsPartial)
         try self.init(
             TraceTarget(path: path, replaces: overwrite), layout: TraceLayout(plan), planned: plan,
-            provenance: provenance, compressionThreads: compressionThreads, memoryBudget: memoryBudget)
+            provenance: provenance, compressionThreads: compressionThreads, memoryBudget: memoryBudget,
+            processors: processors)
         try beginStepsOrRemove {
             try file.startSWMR()
             try file.flush()
@@ -63,13 +66,13 @@ public final class TraceWriter: Sendable {
     /// Creates a file with every dataset and attribute, laid out by `layout`; not yet open to readers.
     init(
         _ target: TraceTarget, layout: TraceLayout, planned: TracePlan, provenance: Provenance,
-        compressionThreads: Int, memoryBudget: Int
+        compressionThreads: Int, memoryBudget: Int, processors: [Int] = []
     ) throws {
         path = target.path
         partialPath = target.path + ".partial"
         plan = planned
         self.layout = layout
-        pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget)
+        pipeline = ChunkPipeline(threads: compressionThreads, budget: memoryBudget, processors: processors)
         do {
             file = try HDF5File.create(target.creationName, as: partialPath, pageSize: target.pageSize)
         } catch {

@@ -46,17 +46,9 @@ struct BatchRun {
         _ entry: PromptEntry, warn: (String) -> Void, progress: @escaping (CaptureProgress) -> Void
     ) throws -> CaptureResult {
         let output = URL(fileURLWithPath: folder).appendingPathComponent(entry.id + ".h5").relativePath
-        func run(resumes: Bool) throws -> CaptureResult {
-            try CaptureRun(
-                prompt: entry.prompt, label: entry.label, output: output, overwrites: session.options.force,
-                resumes: resumes
-            ).run(in: session, warn: warn, progress: progress)
-        }
-        do {
-            return try run(resumes: true)
-        } catch let error as TraceError where session.options.force && error.isAboutTheFile {
-            return try run(resumes: false)
-        }
+        return try CaptureRun(
+            prompt: entry.prompt, label: entry.label, output: output, overwrites: session.options.force, resumes: true
+        ).run(in: session, warn: warn, progress: progress)
     }
 
     private func report(
@@ -70,7 +62,7 @@ struct BatchRun {
             members += session.members(of: result)
         case .failure(let error):
             var reason = Failure.line(for: error)
-            if case TraceError.cannotResume = error { reason += " (--force begins again)" }
+            if CaptureRun.isAboutEarlierRun(error) { reason += " (--force begins again)" }
             line.end(entry.id, nil)
             line.say("\(place(of: entry)): \(reason)")
             members += [("status", .text("failed")), ("reason", .text(reason))]

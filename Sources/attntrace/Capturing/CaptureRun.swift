@@ -13,7 +13,8 @@ struct CaptureRun {
     /// Whether an earlier run of the same settings is kept, or taken up where it was cut short.
     let resumes: Bool
 
-    /// Runs it, unless the trace is there already.
+    /// Runs it, unless the trace is there already. Where an earlier run cannot be gone on with and may be overwritten, it
+    /// begins again.
     ///
     /// - Parameters:
     ///   - warn: told beforehand what the user should know.
@@ -22,6 +23,23 @@ struct CaptureRun {
     ///   other settings; whatever `Capture` throws.
     func run(
         in session: CaptureSession, warn: (String) -> Void, progress: @escaping (CaptureProgress) -> Void
+    ) throws -> CaptureResult {
+        do {
+            return try run(in: session, resumes: resumes, warn: warn, progress: progress)
+        } catch  where resumes && overwrites && Self.isAboutEarlierRun(error) {
+            return try run(in: session, resumes: false, warn: warn, progress: progress)
+        }
+    }
+
+    /// Whether what an earlier run left is what stands in the way, so that beginning again helps.
+    static func isAboutEarlierRun(_ error: any Error) -> Bool {
+        if case RecordingError.notRepeated = error { return true }
+        return (error as? TraceError)?.isAboutTheFile == true
+    }
+
+    private func run(
+        in session: CaptureSession, resumes: Bool, warn: (String) -> Void,
+        progress: @escaping (CaptureProgress) -> Void
     ) throws -> CaptureResult {
         let start = ContinuousClock.now
         let sampler = try session.sampler(for: prompt)
@@ -33,7 +51,13 @@ struct CaptureRun {
             }
             if !overwrites { throw TraceError.cannotResume(path: output, reason: reason) }
         }
-        let begun = resumes ? try TraceWriter.resumable(output) : nil
+        var begun = resumes ? try TraceWriter.resumable(output) : nil
+        if let trace = begun, !session.capture.canTakeUp(trace, suppression: session.suppression) {
+            warn(
+                "\(output): begins again: sinks to suppress are chosen by the step before, which \(trace.path) holds of some layers or heads only"
+            )
+            begun = nil
+        }
         let chosen = try session.encoding(for: prompt, sampler: sampler, begun: begun)
         if let warning = chosen.warning { warn(warning) }
         try session.capture.run(

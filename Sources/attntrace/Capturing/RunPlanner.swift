@@ -7,6 +7,7 @@ struct RunPlanner {
     private let directory: String
     private let configuration: ModelConfiguration
     private let renderer: PromptRenderer
+    private let suppression: Suppression?
 
     /// Reads what is known of the model. Errors: ``UsageError``; those of `Capture`.
     init(_ options: RunOptions) throws {
@@ -14,6 +15,12 @@ struct RunPlanner {
         directory = try EmbeddedModels.directory(for: options.model)
         configuration = try ModelConfiguration(directory: directory)
         renderer = try PromptRenderer(model: directory, configuration: configuration)
+        suppression = try options.suppression.suppression(for: configuration)
+        // Whether there are such processors is for the system to say.
+        let machine = options.machine
+        if !machine.processors.isEmpty {
+            _ = try WorkerPool(threads: machine.threadCount(), affinity: machine.processors)
+        }
     }
 
     /// A run of a prompt. Errors: those of `CapturePlan`.
@@ -27,7 +34,7 @@ struct RunPlanner {
             recording.signals = signals
             return try CapturePlan(
                 configuration: configuration, prompt: rendered, sampler: sampler, recording: recording,
-                textWidth: renderer.tokenizer?.longestTokenText ?? 1)
+                suppression: suppression, textWidth: renderer.tokenizer?.longestTokenText ?? 1)
         }
         if let encoding = options.record.encoding {
             return PlannedRun(

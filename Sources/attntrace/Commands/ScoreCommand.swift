@@ -40,8 +40,10 @@ struct ScoreCommand: ParsableCommand {
     @Option(help: "Seed of every random number.")
     var seed: UInt64 = 0
     @Option(
-        help: "How many sinks to suppress in every layer and head, one variant each: 0,1,5,10; 0 is the plain model.")
-    var suppressSinks = IndexList(values: [0, 1, 5, 10])
+        help:
+            "How many sinks to suppress in every layer and head, one variant each: 0,1,5,10; 0 is the plain model. By default these, but for those that would leave no key."
+    )
+    var suppressSinks: IndexList?
     @Flag(help: "Leave out the controls: as many keys drawn at random.")
     var noRandom = false
     @OptionGroup(title: "Suppression options") var rules: SuppressionRules
@@ -49,20 +51,22 @@ struct ScoreCommand: ParsableCommand {
     @OptionGroup var result: TableOutput
 
     func run() throws {
-        let counts = suppressSinks.values.filter { $0 > 0 }
-        try rules.check(sinks: !counts.isEmpty, random: false, any: !counts.isEmpty)
+        let asked = (suppressSinks?.values ?? [1, 5, 10]).filter { $0 > 0 }
+        try rules.check(sinks: !asked.isEmpty, random: false, any: !asked.isEmpty)
         let given = try givenText()
+        let before = try prompt.promptOrNone()
         let capture = try Capture(model: try EmbeddedModels.directory(for: model), on: machine)
-        let before = prompt.isGiven ? try prompt.givenPrompt() : .text("")
+        let text = try capture.render(given).ids
+        let promptIDs = !prompt.isGiven && capture.tokenizer == nil ? [] : try capture.render(before).ids
+        let counts = suppressSinks == nil ? asked.filter { $0 < promptIDs.count + text.count } : asked
         let sinks = counts.map { rules.suppression(sinks: $0, of: capture.configuration) }
         let controls = noRandom ? [] : counts.map { rules.suppression(.random(count: $0)) }
         var line = ProgressLine()
         defer { line.clear() }
         let score = try capture.score(
-            text: capture.render(given).ids,
-            after: !prompt.isGiven && capture.tokenizer == nil ? [] : capture.render(before).ids,
+            text: text, after: promptIDs,
             by: Likelihood(mcNum: mcNum, batchSize: batchSize, cfgScale: cfgScale, seed: seed),
-            suppressing: sinks + controls
+            suppressing: sinks + controls, memoryLimit: machine.memory?.bytes
         ) { line.show($0) }
         line.clear()
         try result.write(table(score, capture), isShort: true) { try json(score, capture) }

@@ -57,7 +57,8 @@ struct TokenizeCommand: ParsableCommand {
     /// The text as the chat template writes it, and on the last line its ids.
     private func showConversation(_ configuration: ModelConfiguration, _ directory: String) throws {
         guard !jsonl, !decode, let text else { throw UsageError("--chat takes one text, what the user says") }
-        guard let messages = try chat.messages(MarkedText(text), file: nil) else { return }
+        guard try chat.isConversation(isFile: false) else { return }
+        let messages = try chat.withSystem([Message(role: "user", content: MarkedText(text))])
         let prompt = try PromptRenderer(model: directory, configuration: configuration)
             .render(.chat(messages, template: chat.chatTemplate))
         try Terminal.output(prompt.text + "\n" + prompt.ids.map(String.init).joined(separator: ",") + "\n")

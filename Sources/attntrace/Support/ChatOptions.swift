@@ -14,25 +14,26 @@ struct ChatOptions: ParsableArguments {
     )
     var chatTemplate: String?
 
-    /// The messages of a prompt, or nil where it is no conversation.
-    ///
-    /// - Parameter messages: those of a file, where there is one; then `text` is not looked at.
-    func messages(_ text: MarkedText, file messages: [Message]?) throws -> [Message]? {
-        guard chat || messages != nil else {
+    /// Whether a prompt is a conversation; `isFile` says whether it is a file of messages. Errors: ``UsageError`` for
+    /// options that do not go together.
+    func isConversation(isFile: Bool) throws -> Bool {
+        guard chat || isFile else {
             if system != nil { throw UsageError("--system is for a conversation: give --chat or --messages with it") }
             if chatTemplate != nil {
                 throw UsageError("--chat-template is for a conversation: give --chat or --messages with it")
             }
-            return nil
+            return false
         }
-        if chat, messages != nil { throw UsageError("--messages is a conversation already; leave --chat out") }
-        var all = messages ?? [Message(role: "user", content: text)]
-        if let system {
-            guard all.first?.role != "system" else {
-                throw UsageError("--system, but the messages begin with one of the system's")
-            }
-            all.insert(Message(role: "system", content: MarkedText(system)), at: 0)
+        if chat, isFile { throw UsageError("--messages is a conversation already; leave --chat out") }
+        return true
+    }
+
+    /// A conversation with what the system says put first. Errors: ``UsageError`` where it says something already.
+    func withSystem(_ messages: [Message]) throws -> [Message] {
+        guard let system else { return messages }
+        guard messages.first?.role != "system" else {
+            throw UsageError("--system, but the messages begin with one of the system's")
         }
-        return all
+        return [Message(role: "system", content: MarkedText(system))] + messages
     }
 }

@@ -5,7 +5,7 @@ struct Interruption: Error {
     /// The signal.
     let signal: Int32
 
-    /// From now on a signal is noted where it would have ended the program; a second one ends it.
+    /// From now on a signal is noted where it would have ended the program; a second one, a second later or more, ends it.
     static func note() { cprocess_note_interruption() }
 
     /// Throws where a signal was noted.

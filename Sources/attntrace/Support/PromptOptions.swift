@@ -30,6 +30,17 @@ struct PromptOptions: ParsableArguments {
     /// Whether there is one prompt on the command line.
     var isGiven: Bool { prompt != nil || promptFile != nil || tokenIds != nil || messages != nil }
 
+    /// The prompt, if there is one; else no text, with the tokenizer's special tokens or without. Errors: those of
+    /// ``givenPrompt()``; ``UsageError`` for options that change a prompt, where there is none.
+    func promptOrNone() throws -> Prompt {
+        if isGiven { return try givenPrompt() }
+        guard !chat.chat, chat.system == nil, chat.chatTemplate == nil, !markers, regions == nil else {
+            throw UsageError(
+                "--chat, --system, --chat-template, --markers and --regions are about a prompt: give one with them")
+        }
+        return .text("", addSpecialTokens: !noSpecialTokens)
+    }
+
     /// A prompt file, whose lines take the place of a prompt here. Errors: ``UsageError`` where there is one too;
     /// `TraceError.system`; `PromptFileError`.
     func promptFile(at path: String) throws -> PromptFile {
@@ -56,13 +67,13 @@ struct PromptOptions: ParsableArguments {
             }
         }
         let text = try marked(prompt ?? promptFile.map(Self.text(of:)) ?? "")
-        let conversation = try chat.messages(text, file: file)
-        // A text alone is marked as the one message that it is.
-        var messages = conversation ?? [Message(role: "user", content: text)]
+        let isConversation = try chat.isConversation(isFile: file != nil)
+        // A text alone is marked as the one message that it is; messages are counted as they were given.
+        var messages = file ?? [Message(role: "user", content: text)]
         if let regions {
             try ConversationFile.mark(&messages, regions: Self.contents(of: regions), file: regions)
         }
-        if conversation != nil { return .chat(messages, template: chat.chatTemplate) }
+        if isConversation { return .chat(try chat.withSystem(messages), template: chat.chatTemplate) }
         return .marked(messages[0].content, addSpecialTokens: !noSpecialTokens)
     }
 

@@ -1,13 +1,13 @@
 /// A parsed JSON value. Objects keep their members in order and unmerged: a Swift dictionary keyed by `String` would
 /// merge keys that are canonically equivalent, and a vocabulary may hold both.
-enum JSONValue: Sendable {
+package enum JSONTree: Sendable {
     case null
     case boolean(Bool)
     case integer(Int64)
     /// A number with a fraction or an exponent, or one too large for 64 bits.
     case real(Double)
     case string(String)
-    case array([JSONValue])
+    case array([JSONTree])
     case object([JSONMember])
 
     /// The type as an error names it.
@@ -25,7 +25,7 @@ enum JSONValue: Sendable {
 }
 
 /// A key and its value.
-struct JSONMember: Sendable {
-    let key: String
-    let value: JSONValue
+package struct JSONMember: Sendable {
+    package let key: String
+    package let value: JSONTree
 }
