@@ -18,6 +18,8 @@ public enum CaptureError: Error, Equatable, Sendable {
     case chatTemplateNotKnown(file: String, sha256: String)
     /// A conversation was given, but neither the model's files nor its architecture say how to write one.
     case noChatTemplate(directory: String)
+    /// A conversation was given, and the model's tokenizer lacks a token that its family's template marks messages with.
+    case noChatTokens(directory: String, template: String, token: String)
     /// A marked part of the prompt is not one.
     case badRegion(name: String, reason: String)
     /// The markers of a text with regions do not fit each other.
@@ -75,6 +77,12 @@ extension CaptureError: CustomStringConvertible {
             """
         case .noChatTemplate(let directory):
             "\(directory) has no chat template; choose one by name, or give the rendered text as a prompt"
+        case .noChatTokens(let directory, let template, let token):
+            """
+            \(directory) has no chat template, and its tokenizer has no token \(token), which that of its family, \
+            \(template), is written with: it is no model for conversations. Choosing the template by name writes it \
+            nevertheless, in pieces
+            """
         case .badRegion(let name, let reason): "the region \"\(name)\" \(reason)"
         case .badMarkers(let reason): "the prompt's markers: \(reason)"
         case .tooLong(let promptLength, _, let maximum, _) where promptLength >= maximum:

@@ -10,6 +10,8 @@ public struct Contrast: Sendable {
         public let likeRows: LikeRows
         /// How its attention was changed, as a JSON object; empty where it was not.
         public let intervention: String
+        /// In what its run was told otherwise than the first one, beside the change of attention: names with both values.
+        public let differences: [(name: String, values: (String, String))]
         /// How far it agrees with the first trace; nil for that itself, and for a run of another prompt or
         /// tokenizer.
         public let agreement: Agreement?
@@ -39,6 +41,7 @@ public struct Contrast: Sendable {
                 likeRows: try LikeRows(
                     of: trace, rule: rule, per: scope, layers: layers, heads: heads, window: window),
                 intervention: trace.provenance.intervention,
+                differences: SettingsDifference.between(traces[0].provenance, trace.provenance),
                 agreement: index == 0 ? nil : Agreement(of: emitted[index], with: emitted[0]),
                 emittedConfidence: emitted[index].meanConfidence, emittedNats: emitted[index].meanNats)
         }
@@ -141,6 +144,16 @@ public struct Contrast: Sendable {
             + entries.filter { !$0.intervention.isEmpty }.map {
                 "attention of \($0.sinks.input) was changed: \($0.intervention)"
             }
+            + entries.dropFirst().map { entry in
+                guard entry.agreement != nil else {
+                    return
+                        "\(entry.sinks.input) is of another prompt or tokenizer than \(first.sinks.input): no tokens to agree on"
+                }
+                let settings = entry.differences.map { "\($0.name) (\($0.values.0), \($0.values.1))" }
+                return settings.isEmpty
+                    ? "\(entry.sinks.input) was told what \(first.sinks.input) was, but for its attention"
+                    : "\(first.sinks.input) and \(entry.sinks.input) differ in \(settings.joined(separator: ", ")) as well"
+            }
             + entries.map { "received values of \($0.sinks.input): rule \($0.sinks.rule)" }
     }
 
@@ -155,6 +168,13 @@ public struct Contrast: Sendable {
                         .object([
                             ("analysis", entry.sinks.settings), ("undefined", entry.sinks.undefined.json),
                             ("intervention", .text(entry.intervention)),
+                            (
+                                "differs_in",
+                                .object(
+                                    entry.differences.map {
+                                        ($0.name, .array([.text($0.values.0), .text($0.values.1)]))
+                                    })
+                            ),
                             (
                                 "agreement",
                                 .object(

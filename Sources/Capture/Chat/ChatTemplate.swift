@@ -1,3 +1,5 @@
+import Foundation
+
 /// How a family of models wants a conversation written: the published template as data.
 ///
 /// Every template that is known puts each message between a header, which names the role, and an end, and closes with the
@@ -63,6 +65,13 @@ public struct ChatTemplate: Sendable, Equatable {
         }
         text.append(MarkedText(opening("assistant")))
         return text
+    }
+
+    /// The tokens that mark where a message begins and ends.
+    var specialTokens: [String] {
+        [header.before, header.after, end].map { $0.trimmingCharacters(in: .whitespacesAndNewlines) }.filter {
+            !$0.isEmpty
+        }
     }
 
     private func opening(_ role: String) -> String { header.before + role + header.after }

@@ -81,7 +81,18 @@ extension PromptRenderer {
         guard let template = ChatTemplate.standard(of: architecture) else {
             throw CaptureError.noChatTemplate(directory: directory)
         }
+        try checkTokens(of: template)
         return try described(template, origin: "architecture", sha256: nil)
+    }
+
+    /// A model that was not made for conversations cuts the template's special tokens into pieces. Nobody chose this
+    /// template, so that is an error.
+    private func checkTokens(of template: ChatTemplate) throws {
+        guard let tokenizer else { return }
+        for token in template.specialTokens {
+            guard try tokenizer.encode(token, addSpecialTokens: false).count != 1 else { continue }
+            throw CaptureError.noChatTokens(directory: directory, template: template.name, token: token)
+        }
     }
 
     private func described(
