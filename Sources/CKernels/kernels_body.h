@@ -326,6 +326,7 @@ INLINE void product_tile(const int group, const char *weights, size_t weights_st
 #define PRODUCT_PAIRS 0
 #define PRODUCT_ROWS CK_ROWS
 #define PRODUCT_COLUMNS (CK_WIDTH == CK_COLUMN ? CK_VECTORS : 1)
+#define PRODUCT_ADD(sum, weights, x) CK_FMA((weights), (x), (sum))
 #include "products_body.h"
 
 /// Columns of float32.
@@ -338,8 +339,13 @@ static void arrange_rounded(const float *a, size_t a_stride, size_t rows, size_t
     arrange_floats(1, a, a_stride, rows, k, column);
 }
 
-static void product_exactly(const ck_product_job *job) { product_as(job, 0); }
-static void product_rounded(const ck_product_job *job) { product_as(job, 1); }
+static void product_exactly(const ck_product_job *job) {
+    if (!product_of_few(job, 0)) product_as(job, 0);
+}
+
+static void product_rounded(const ck_product_job *job) {
+    if (!product_of_few(job, 1)) product_as(job, 1);
+}
 
 static const ck_products products_float32 = {4, arrange_exactly, product_exactly};
 static const ck_products products_rounded = {4, arrange_rounded, product_rounded};

@@ -42,63 +42,11 @@ INLINE void product_tile(const int group, const char *weights, size_t weights_st
 #define PRODUCT_PAIRS 1
 #define PRODUCT_ROWS ROWS
 #define PRODUCT_COLUMNS 3
+#define PRODUCT_ADD(sum, weights, x) _mm512_dpbf16_ps((sum), (__m512bh)(weights), (__m512bh)(x))
 #include "products_body.h"
 
-/// Sums of one row of activations, [outputs]: what a step through a key-value cache asks for. Memory bounds it, so the
-/// weights are turned over on their way, in squares of 16 rows by 16 pairs, and no lane is idle. The same bits: each sum
-/// adds the same pairs in the same order.
-static void one_row_sums(const ck_product_job *job, const char *weights, float *sums) {
-    enum { SQUARES = 2, HEIGHT = 16 * SQUARES, AHEAD = 256 };
-    const size_t row_bytes = job->k * 2;
-    for (size_t output = 0; output < job->outputs; output += HEIGHT) {
-        const size_t rows = job->outputs - output < HEIGHT ? job->outputs - output : HEIGHT;
-        __m512 sum[SQUARES] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-        for (size_t i = 0; i < job->k; i += 32) {
-            const char *from = weights + output * row_bytes + i * 2;
-            size_t stride = row_bytes;
-            char staged[HEIGHT][64];
-            if (rows < HEIGHT || job->k - i < 32) {
-                memset(staged, 0, sizeof staged);
-                for (size_t r = 0; r < rows; r++)
-                    memcpy(staged[r], from + r * row_bytes, job->k - i < 32 ? (job->k - i) * 2 : 64);
-                from = staged[0];
-                stride = 64;
-            }
-            U16 square[SQUARES][16];
-            for (int s = 0; s < SQUARES; s++) {
-                UNROLL for (int r = 0; r < 16; r++) {
-                    const char *row = from + (s * 16 + r) * stride;
-                    square[s][r] = *(const U16_unaligned *)row;
-                    __builtin_prefetch(row + AHEAD, 0, 2);
-                }
-                turn_over(square[s]);
-            }
-            const char *pairs = (const char *)job->columns + i * CK_COLUMN * 2;
-            UNROLL for (int j = 0; j < 16; j++) {
-                int32_t pair;
-                memcpy(&pair, pairs + j * CK_COLUMN * 4, sizeof pair);
-                const __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-                UNROLL for (int s = 0; s < SQUARES; s++)
-                    sum[s] = _mm512_dpbf16_ps(sum[s], (__m512bh)square[s][j], x);
-            }
-        }
-        UNROLL for (int s = 0; s < SQUARES; s++) _mm512_storeu_ps(sums + output + s * 16, sum[s]);
-    }
-}
-
 static void product(const ck_product_job *job) {
-    if (job->rows > 1 || job->type != CK_BFLOAT16) {
-        product_as(job, 1);
-        return;
-    }
-    float sums[CK_OUTPUTS], ups[CK_OUTPUTS];
-    one_row_sums(job, job->weights, sums);
-    if (job->up) {
-        one_row_sums(job, job->up, ups);
-        for (size_t i = 0; i < (job->outputs + 15) / 16 * 16; i += CK_WIDTH)
-            store(sums + i, gated(load(sums + i), load(ups + i)));
-    }
-    for (size_t j = 0; j < job->outputs; j++) job->c[j] = job->add ? job->c[j] + sums[j] : sums[j];
+    if (!product_of_few(job, 1)) product_as(job, 1);
 }
 
 const ck_products ck_products_avx512_bf16 = {2, arrange_pairs, product};

@@ -6,6 +6,9 @@
 //   product_tile(columns, weights, weights_stride, column, column_bytes, count, sums, sums_stride, more)
 //                    sums[PRODUCT_ROWS][columns * CK_COLUMN] = (more ? themselves : 0) + weights times columns, over
 //                    `count` numbers (a multiple of 32 for pairs)
+//   PRODUCT_ADD(sum, weights, x)
+//                    sixteen sums, each with a weight (or pair) times x added, as the tile adds it; without it there is
+//                    no `product_of_few`
 //
 // The roles are swapped against `multiply`: the weights' rows are read number by number, the activations lie in vectors.
 // So the weights need no packing. What comes out is turned over at the end, once for all of k.
@@ -25,6 +28,7 @@ enum {
 typedef float F16 __attribute__((ext_vector_type(16)));
 typedef uint32_t U16 __attribute__((ext_vector_type(16)));
 typedef int32_t I16 __attribute__((ext_vector_type(16)));
+typedef uint16_t H16_unaligned __attribute__((ext_vector_type(16), aligned(2)));
 typedef float F16_unaligned __attribute__((ext_vector_type(16), aligned(4)));
 typedef uint32_t U16_unaligned __attribute__((ext_vector_type(16), aligned(4)));
 
@@ -35,20 +39,45 @@ INLINE U16 round_brain(F16 x) {
     return (nan & (bits >> 16 | (U16)0x40)) | (~nan & rounded);
 }
 
-/// Turns a square over: shuffling the upper and the lower half into each other, four times.
+/// Turns a square over: first the quarters of rows four apart, whole, then numbers within a quarter, for which processors
+/// have cheap instructions.
 INLINE void turn_over(U16 *rows) {
-    U16 mixed[16];
-#define MIX(from, to) \
-    UNROLL for (int i = 0; i < 8; i++) { \
-        to[2 * i] = __builtin_shufflevector(from[i], from[i + 8], 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23); \
-        to[2 * i + 1] = \
-            __builtin_shufflevector(from[i], from[i + 8], 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31); \
+    U16 quarters[4][4]; // [quarter][row modulo 4], of all four such rows
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#define LOWER_HALVES(a, b) SHUFFLE(a, b, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
+#define UPPER_HALVES(a, b) SHUFFLE(a, b, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31)
+#define EVEN_QUARTERS(a, b) SHUFFLE(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27)
+#define ODD_QUARTERS(a, b) SHUFFLE(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31)
+#define LOW_NUMBERS(a, b) SHUFFLE(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
+#define HIGH_NUMBERS(a, b) SHUFFLE(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
+#define LOW_PAIRS(a, b) SHUFFLE(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
+#define HIGH_PAIRS(a, b) SHUFFLE(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
+    UNROLL for (int i = 0; i < 4; i++) {
+        const U16 first = LOWER_HALVES(rows[i], rows[i + 4]), second = LOWER_HALVES(rows[i + 8], rows[i + 12]);
+        const U16 third = UPPER_HALVES(rows[i], rows[i + 4]), fourth = UPPER_HALVES(rows[i + 8], rows[i + 12]);
+        quarters[0][i] = EVEN_QUARTERS(first, second);
+        quarters[1][i] = ODD_QUARTERS(first, second);
+        quarters[2][i] = EVEN_QUARTERS(third, fourth);
+        quarters[3][i] = ODD_QUARTERS(third, fourth);
     }
-    MIX(rows, mixed)
-    MIX(mixed, rows)
-    MIX(rows, mixed)
-    MIX(mixed, rows)
-#undef MIX
+    UNROLL for (int q = 0; q < 4; q++) {
+        const U16 *from = quarters[q];
+        const U16 first = LOW_NUMBERS(from[0], from[1]), second = LOW_NUMBERS(from[2], from[3]);
+        const U16 third = HIGH_NUMBERS(from[0], from[1]), fourth = HIGH_NUMBERS(from[2], from[3]);
+        rows[4 * q] = LOW_PAIRS(first, second);
+        rows[4 * q + 1] = HIGH_PAIRS(first, second);
+        rows[4 * q + 2] = LOW_PAIRS(third, fourth);
+        rows[4 * q + 3] = HIGH_PAIRS(third, fourth);
+    }
+#undef SHUFFLE
+#undef LOWER_HALVES
+#undef UPPER_HALVES
+#undef EVEN_QUARTERS
+#undef ODD_QUARTERS
+#undef LOW_NUMBERS
+#undef HIGH_NUMBERS
+#undef LOW_PAIRS
+#undef HIGH_PAIRS
 }
 
 /// `count` numbers from `from`, zeros behind them.
@@ -219,3 +248,104 @@ static void product_as(const ck_product_job *job, int rounds) {
         }
     }
 }
+
+#ifdef PRODUCT_ADD
+/// The most rows of activations that `product_of_few` takes.
+enum { PRODUCT_FEW = 4 };
+
+/// Sixteen numbers (or pairs) of each of sixteen rows of weights, `stride` bytes apart, turned over.
+INLINE void load_square(const ck_type type, const char *from, size_t stride, int rounds, U16 *square) {
+    enum { AHEAD = 512 };
+    UNROLL for (size_t r = 0; r < 16; r++, from += stride) {
+        // The processor does not see sixteen rows coming.
+        __builtin_prefetch(from + AHEAD, 0, 2);
+#if PRODUCT_PAIRS
+        square[r] = *(const U16_unaligned *)from;
+#else
+        if (type == CK_BFLOAT16) {
+            square[r] = __builtin_convertvector(*(const H16_unaligned *)from, U16) << 16;
+            continue;
+        }
+        square[r] = *(const U16_unaligned *)from;
+        if (rounds) square[r] = round_brain((F16)square[r]) << 16;
+#endif
+    }
+    (void)type, (void)rounds;
+    turn_over(square);
+}
+
+/// Sums of a few rows of activations, [rows][outputs]: what a step through a key-value cache asks for. Memory bounds it,
+/// so the weights are turned over on their way, and no lane is idle. The same bits as of many rows: each sum adds the
+/// same numbers in the same order. One square at a time, since two leave too few registers to turn over in.
+INLINE void few_sums(const int rows, const ck_type type, const ck_product_job *job, const char *weights, int rounds,
+                     float *sums) {
+    enum { HEIGHT = 16, STEP = PRODUCT_PAIRS ? 32 : 16 };
+    const size_t size = type == CK_FLOAT32 ? 4 : 2, k = job->k;
+    for (size_t output = 0; output < job->outputs; output += HEIGHT) {
+        const size_t some = job->outputs - output < HEIGHT ? job->outputs - output : HEIGHT;
+        F16 sum[PRODUCT_FEW];
+        UNROLL for (int r = 0; r < rows; r++) sum[r] = (F16)0.0f;
+        for (size_t i = 0; i < k; i += STEP) {
+            const size_t count = k - i < STEP ? k - i : STEP;
+            const char *from = weights + (output * k + i) * size;
+            const char *x = (const char *)job->columns + i * CK_COLUMN * PRODUCT_NUMBER;
+            U16 square[16];
+            if (some == HEIGHT && count == STEP) {
+                load_square(type, from, k * size, rounds, square);
+            } else {
+                char staged[HEIGHT][64] = {{0}};
+                for (size_t r = 0; r < some; r++) memcpy(staged[r], from + r * k * size, count * size);
+                load_square(type, staged[0], sizeof staged[0], rounds, square);
+            }
+            // A tile ends its pairs at a multiple of 32 numbers, its numbers at the last one.
+            const size_t last = PRODUCT_PAIRS ? 16 : count;
+#define ADD(j) \
+    UNROLL for (int r = 0; r < rows; r++) { \
+        uint32_t one; \
+        memcpy(&one, x + ((j) * CK_COLUMN + r) * 4, sizeof one); \
+        sum[r] = (F16)PRODUCT_ADD(sum[r], (F16)square[j], (F16)(U16)one); \
+    }
+            if (last == 16) {
+                UNROLL for (size_t j = 0; j < 16; j++) ADD(j)
+            } else {
+                for (size_t j = 0; j < last; j++) ADD(j)
+            }
+#undef ADD
+        }
+        UNROLL for (int r = 0; r < rows; r++) *(F16_unaligned *)(sums + r * CK_OUTPUTS + output) = sum[r];
+    }
+}
+
+/// `few_sums` for a number of rows and a type known only now; 0 where it does not take them.
+static int few_sums_of(const ck_product_job *job, const char *weights, int rounds, float *sums) {
+#define ROWS_OF(type) \
+    switch (job->rows) { \
+        case 1: few_sums(1, type, job, weights, rounds, sums); return 1; \
+        case 2: few_sums(2, type, job, weights, rounds, sums); return 1; \
+        case 3: few_sums(3, type, job, weights, rounds, sums); return 1; \
+        case 4: few_sums(4, type, job, weights, rounds, sums); return 1; \
+        default: return 0; \
+    }
+    if (job->type == CK_BFLOAT16) ROWS_OF(CK_BFLOAT16)
+#if !PRODUCT_PAIRS
+    if (job->type == CK_FLOAT32) ROWS_OF(CK_FLOAT32)
+#endif
+#undef ROWS_OF
+    return 0;
+}
+
+/// A product with a few rows of activations; 0 where it is left to `product_as`.
+static int product_of_few(const ck_product_job *job, int rounds) {
+    float sums[PRODUCT_FEW * CK_OUTPUTS], ups[PRODUCT_FEW * CK_OUTPUTS];
+    if (!few_sums_of(job, job->weights, rounds, sums)) return 0;
+    if (job->up) few_sums_of(job, job->up, rounds, ups);
+    for (size_t row = 0; row < job->rows; row++) {
+        float *from = sums + row * CK_OUTPUTS, *to = job->c + row * job->c_stride;
+        if (job->up)
+            for (size_t i = 0; i < (job->outputs + 15) / 16 * 16; i += CK_WIDTH)
+                store(from + i, gated(load(from + i), load(ups + row * CK_OUTPUTS + i)));
+        for (size_t j = 0; j < job->outputs; j++) to[j] = job->add ? to[j] + from[j] : from[j];
+    }
+    return 1;
+}
+#endif

@@ -60,15 +60,32 @@ import Testing
         }
     }
 
-    /// A row alone has the bits that it has among others: what a key-value cache relies on.
-    @Test func oneRowHasTheBitsOfMany() throws {
+    /// Every way to multiply that runs here.
+    static var allProducts: [(name: String, products: ck_products)] {
+        brainProducts
+            + sets.compactMap { isa in
+                ck_kernels_for(isa).map { ("float32, \(isa.rawValue)", $0.pointee.products_float32.pointee) }
+            }
+    }
+
+    /// A few rows alone have the bits that they have among others: what a key-value cache relies on.
+    @Test(arguments: [CK_BFLOAT16, CK_FLOAT32, CK_FLOAT16])
+    func fewRowsHaveTheBitsOfMany(type: ck_type) throws {
         let shape = Shape(rows: 37, outputs: 34, k: 530)
-        let data = Numbers(shape, type: CK_BFLOAT16)
-        for (_, products) in Self.brainProducts {
+        let data = Numbers(shape, type: type)
+        for (name, products) in Self.allProducts {
             let all = try data.multiply(products)
-            for row in [0, 15, 16, 36] {
-                let one = try data.multiply(products, rows: row..<row + 1)
-                #expect(one == Array(all[row * shape.outputs..<(row + 1) * shape.outputs]))
+            let gated = try data.multiply(products, gates: true)
+            for rows in [0..<1, 15..<16, 36..<37, 3..<5, 14..<17, 32..<36, 30..<35] {
+                let elements = rows.lowerBound * shape.outputs..<rows.upperBound * shape.outputs
+                let few = try data.multiply(products, rows: rows)
+                #expect(few == Array(all[elements]), "\(name), \(rows)")
+                #expect(
+                    try data.multiply(products, rows: rows, adds: few) == few.map { $0 + $0 }, "\(name), \(rows), added"
+                )
+                #expect(
+                    try data.multiply(products, rows: rows, gates: true) == Array(gated[elements]),
+                    "\(name), \(rows), gated")
             }
         }
     }

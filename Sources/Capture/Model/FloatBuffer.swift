@@ -18,6 +18,17 @@ struct FloatBuffer: ~Copyable {
         count = wanted
     }
 
+    /// Makes room for `count` numbers and keeps what it held. Memory at least doubles, so that growing by a little again and
+    /// again copies little.
+    mutating func grow(to wanted: Int) {
+        guard wanted > count else { return }
+        let size = max(wanted, 2 * count)
+        let larger = Self.allocate(size)
+        larger.update(from: start, count: count)
+        start.deallocate()
+        (start, count) = (larger, size)
+    }
+
     private static func allocate(_ count: Int) -> UnsafeMutablePointer<Float> {
         let memory = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
         let start = memory.bindMemory(to: Float.self, capacity: max(count, 1))

@@ -50,7 +50,8 @@ extension ModelConfiguration {
     }
 
     /// Bytes that a forward pass works in: activations of `rows`, the attention of one head a thread over `keys`, stored
-    /// keys and values, logits. `numericType` as of ``weightBytes(_:)``.
+    /// keys and values, logits, and the table of rotations, which doubles as it grows. `numericType` as of
+    /// ``weightBytes(_:)``.
     public func passBytes(
         rows: Int, keys: Int, cachedLayers: Int, logitRows: Int, threads: Int, numericType: NumericType? = nil
     ) -> Int {
@@ -71,7 +72,7 @@ extension ModelConfiguration {
         let scores = Double(threads) * (panels * Double(CK_ATTENTION_ROWS) + rows * keys)
         return Int(
             clamping: 4
-                * (rows * activations + heads * rows + stored + keys * channels + scores
+                * (rows * activations + heads * rows + stored + 2 * keys * channels + scores
                     + Double(logitRows) * Double(vocabularySize) + inPlace))
     }
 }

@@ -24,9 +24,9 @@ struct RotaryTable: ~Copyable {
     /// Makes sure that positions below `count` are there.
     mutating func extend(to count: Int) {
         guard count > positions else { return }
-        cosine.reserve(count * half)
-        sine.reserve(count * half)
-        for position in 0..<count {
+        cosine.grow(to: count * half)
+        sine.grow(to: count * half)
+        for position in positions..<count {
             for (pair, frequency) in frequencies.enumerated() {
                 let angle = Double(Float(position) * frequency)
                 cosine.start[position * half + pair] = Float(cos(angle))

@@ -87,7 +87,7 @@ public final class Transformer {
         try check(ids, first: first, cache: cache)
         let fed = first..<first + ids.count
         let wanted = try rows.positions(in: fed)
-        prepare(rows: ids.count, keys: fed.upperBound)
+        prepare(rows: ids.count, keys: fed.upperBound, hasCache: cache != nil)
 
         let width = configuration.width
         for (row, id) in ids.enumerated() { weights.embedding.copy(row: Int(id), to: stream.start + row * width) }
@@ -231,7 +231,7 @@ public final class Transformer {
         if mapped != nil { productScratch.reserve(pool.threadCount * productScratch(rows: rows)) }
     }
 
-    private func prepare(rows: Int, keys: Int) {
+    private func prepare(rows: Int, keys: Int, hasCache: Bool) {
         rotary.extend(to: keys)
         stream.reserve(rows * configuration.width)
         normed.reserve(rows * padded(configuration.width))
@@ -241,7 +241,7 @@ public final class Transformer {
         logSumExp.reserve(configuration.headCount * rows)
         scores.reserve(pool.threadCount * scoreScratch(keys: keys))
         reserveProducts(rows: rows)
-        if layerStore.capacity < keys {
+        if !hasCache, layerStore.capacity < keys {
             layerStore = KeyValueCache(configuration, layerCount: 1, capacity: keys)
         }
     }
