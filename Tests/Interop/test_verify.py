@@ -13,7 +13,8 @@ from broken.make_broken import GOLDEN, KIT, make
 from conftest import TRACES
 from support import REPO, attntrace, capture
 
-FILES = sorted(path.name for path in GOLDEN.iterdir() if ".h5" in path.name)
+# Those that are written anew; first-attributes.h5 is of an earlier schema.
+FILES = sorted(json.loads((GOLDEN / "expected.json").read_text()))
 
 
 def verify(path, *options):
