@@ -449,7 +449,7 @@ def test_documents(tmp_path):
 def test_conversations(tmp_path):
     prompts = write(tmp_path / "p.jsonl", [
         {"id": "c", "system": "Be.", "messages": [{"role": "user", "content": "Who?"}], "documents": [{"text": "He."}]}])
-    run(prompts, tmp_path / "out", "--gen-length", 4, "--record", "received")
+    run(prompts, tmp_path / "out", "--gen-length", 4, "--record", "received", "--chat-template", "llada")
     attributes = root_attributes(tmp_path / "out" / "c.h5")
     assert attributes["prompt"] == (
         "<|startoftext|><|start_header_id|>system<|end_header_id|>\n\nBe.<|eot_id|>"

@@ -281,6 +281,7 @@ def test_unknown_template_is_refused_by_its_hash(published, tmp_path):
     (["--prompt", "a", "--chat-template", "llada"], "--chat-template is for a conversation"),
     (["--prompt", "a", "--chat", "--chat-template", "gpt"], "there is no chat template \"gpt\""),
     (["--token-ids", "1,2", "--chat"], "--token-ids are used as they are"),
+    (["--prompt", "a", "--chat"], "its tokenizer has no token <|start_header_id|>"),
     (["--prompt", "[[document a]]b", "--markers"], "is not closed"),
 ])
 def test_options_that_do_not_fit(tmp_path, options, said):
@@ -293,8 +294,8 @@ def test_regions_count_the_messages_as_they_were_given(tmp_path):
     trace = tmp_path / "a.h5"
     (tmp_path / "messages.json").write_text(json.dumps([{"role": "user", "content": "The king went up."}]))
     (tmp_path / "regions.json").write_text(json.dumps([{"name": "king", "start": 4, "end": 8, "message": 0}]))
-    answer("capture", "--messages", tmp_path / "messages.json", "--system", "Be brief.", "--regions",
-           tmp_path / "regions.json", "--record", "received", "--gen-length", 4, "--output", trace)
+    answer("capture", "--messages", tmp_path / "messages.json", "--system", "Be brief.", "--chat-template", "llada",
+           "--regions", tmp_path / "regions.json", "--record", "received", "--gen-length", 4, "--output", trace)
     import h5py
 
     with h5py.File(trace) as file:
