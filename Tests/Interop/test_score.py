@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -161,4 +162,6 @@ def test_not_all_keys_can_be_suppressed():
     assert done.returncode == 2 and "3 or fewer can be suppressed" in done.stderr
     assert attntrace(*few, "--suppress-sinks", 3).returncode == 0
     # Of those by default, the ones that are too many are left out.
-    assert {variant["keys"] for variant in answer_json(*few, "--json")["variants"]} == {0, 1}
+    done = attntrace(*few, "--json")
+    assert {variant["keys"] for variant in json.loads(done.stdout)["variants"]} == {0, 1}
+    assert done.stderr == "attntrace: of 4 positions fewer can be suppressed: left out 5,10\n"

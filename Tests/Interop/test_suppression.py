@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from reference_model import Model
-from support import MODELS, PROMPT, answer, attntrace, capture, read_all, root_attributes
+from support import MODELS, PROMPT, answer, answer_json, attntrace, capture, read_all, root_attributes
 
 LENGTH = ["--gen-length", 16, "--record", "maps"]
 DIFFUSION = [*LENGTH, "--block-length", 8]
@@ -272,3 +272,9 @@ def test_compare_says_what_suppression_did(tmp_path):
     assert (rows[3]["same_tokens"] == "") == (
         root_attributes(paths[3])["tokenizer_sha256"] != root_attributes(paths[0])["tokenizer_sha256"])
     assert "was changed" in answer("compare", *paths[:3])
+    said = answer("compare", *paths[:3])
+    assert "same.h5 was told what" in said and "differ in" not in said
+    hot = capture(tmp_path / "hot.h5", *DIFFUSION, "--temperature", 0.5)
+    assert "differ in temperature (0, 0.5) as well" in answer("compare", paths[0], hot)
+    entry = answer_json("compare", paths[0], hot, "--json")["traces"][1]
+    assert entry["differs_in"] == {"temperature": ["0", "0.5"]}

@@ -69,6 +69,11 @@ struct ScoreCommand: ParsableCommand {
             suppressing: sinks + controls, memoryLimit: machine.memory?.bytes
         ) { line.show($0) }
         line.clear()
+        if counts.count < asked.count {
+            Terminal.warn(
+                "of \(promptIDs.count + text.count) positions fewer can be suppressed: left out \(IndexList(values: asked.filter { !counts.contains($0) }))"
+            )
+        }
         try result.write(table(score, capture), isShort: true) { try json(score, capture) }
     }
 
