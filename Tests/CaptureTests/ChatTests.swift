@@ -144,7 +144,17 @@ import TraceFormat
         let chat = Prompt.chat([Message(role: "user", content: "a")])
         // None in the files: the family's, or a name is asked for.
         let bare = try folder([:])
-        #expect(try renderer(bare, .llada).render(chat).chatTemplate == #"{"from":"architecture","name":"llada"}"#)
+        #expect(
+            throws: CaptureError.noChatTokens(
+                directory: bare.path, template: "llada", token: "<|start_header_id|>")
+        ) { try renderer(bare, .llada).render(chat) }
+        let tokens = ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"].enumerated().map {
+            #""\#(2048 + $0)": {"content": "\#($1)", "special": true}"#
+        }
+        let able = try folder([
+            "tokenizer_config.json": #"{"added_tokens_decoder": {\#(tokens.joined(separator: ", "))}}"#
+        ])
+        #expect(try renderer(able, .llada).render(chat).chatTemplate == #"{"from":"architecture","name":"llada"}"#)
         #expect(try renderer(bare, .mmada).render(chat).chatTemplate == #"{"from":"architecture","name":"mmada"}"#)
         #expect(throws: CaptureError.noChatTemplate(directory: bare.path)) { try renderer(bare, .llama).render(chat) }
         let named = Prompt.chat([Message(role: "user", content: "a")], template: "llama-3.1")
@@ -186,7 +196,7 @@ import TraceFormat
         let folder = TemporaryFolder()
         let marked = try MarkedText(markers: "See [[document d1 gold]]the first token[[/document]] now")
         let prompt = Prompt.chat(
-            [Message(role: "system", content: "Be short."), Message(role: "user", content: marked)])
+            [Message(role: "system", content: "Be short."), Message(role: "user", content: marked)], template: "llada")
         let path = "\(folder.path)/a.h5"
         try capture.run(prompt: prompt, sampler: .llada(steps: 2, genLength: 4, blockLength: 4), to: path)
         let trace = try Trace(path: path)
@@ -200,7 +210,7 @@ import TraceFormat
             capture.tokenizer?.decode(zip(ids, places).filter { $1 == region }.map(\.0)) ?? ""
         }
         #expect(text(1) == "Be short." && text(2) == "See now" && text(3) == " the first token")
-        #expect(trace.provenance.chatTemplate == #"{"from":"architecture","name":"llada"}"#)
+        #expect(trace.provenance.chatTemplate == #"{"from":"option","name":"llada"}"#)
         // Without marks nothing is recorded.
         let plain = "\(folder.path)/c.h5"
         try capture.run(prompt: "In", sampler: .llada(steps: 1, genLength: 2, blockLength: 2), to: plain)
