@@ -9,7 +9,8 @@ public struct Provenance: Sendable, Equatable, Codable {
     /// SHA-256 of the weights, in hex: of the file, or, for a sharded checkpoint, of its files' digests, concatenated in
     /// order of file name.
     public var weightsSHA256: String
-    /// SHA-256 of tokenizer.json, in hex; empty when token ids were given and no tokenizer was read.
+    /// SHA-256 of the tokenizer's files, in hex: of one, its own; of more, that of their digests one after another; empty
+    /// where there is none.
     public var tokenizerSHA256: String
     /// Query heads of a layer.
     public var headCount: Int
@@ -27,7 +28,7 @@ public struct Provenance: Sendable, Equatable, Codable {
     public var samplerParameters: String
     /// The seed of every random number of the run.
     public var seed: UInt64
-    /// Numeric type of the forward pass: `float32`.
+    /// Numeric type of products with weights: `float32`, `bfloat16`.
     public var numericType: String
     /// What multiplied the matrices: library and instruction set.
     public var kernel: String

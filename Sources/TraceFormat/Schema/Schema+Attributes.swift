@@ -32,7 +32,7 @@ extension Schema {
         attribute("architecture", "utf8", "architecture, as config.json names it"),
         attribute("model_configuration", "utf8", "config.json"),
         attribute("weights_sha256", "utf8", "SHA-256 of the weights, in hex"),
-        attribute("tokenizer_sha256", "utf8", "SHA-256 of tokenizer.json, in hex, or empty"),
+        attribute("tokenizer_sha256", "utf8", "SHA-256 of the tokenizer's files, in hex, or empty"),
         attribute("layer_count", "int32", "layers of the model"),
         attribute("head_count", "int32", "query heads of a layer"),
         attribute("kv_head_count", "int32", "key-value heads of a layer"),
