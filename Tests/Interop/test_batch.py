@@ -164,13 +164,19 @@ def test_killed_and_taken_up(prompts, tmp_path, how):
     assert_same(folder / "2.h5", alone)
 
 
-def test_a_partial_of_other_settings(prompts, tmp_path):
+def killed(prompts, tmp_path):
+    """The folder of a batch of one prompt that was killed on its way."""
     folder = tmp_path / "out"
     write(prompts, PROMPTS[:1])
     batch = start("capture", "--prompts", prompts, "--output", folder, *LONG)
     wait_for_steps(folder / "first.h5.partial", batch)
     batch.kill()
     batch.communicate()
+    return folder
+
+
+def test_a_partial_of_other_settings(prompts, tmp_path):
+    folder = killed(prompts, tmp_path)
     results, _, _ = run(prompts, folder, "--seed", 5, *LONG, code=1)
     assert "seed is 5, but 0" in results[0]["reason"] and traces(folder) == {"first.h5.partial"}
     results, _, _ = run(prompts, folder, "--seed", 5, "--force", *LONG)
@@ -203,12 +209,7 @@ def test_suppressed_sinks_of_a_selection_begin_again(prompts, tmp_path, selectio
 
 
 def test_one_that_does_not_repeat_is_forced(prompts, tmp_path):
-    folder = tmp_path / "out"
-    write(prompts, PROMPTS[:1])
-    batch = start("capture", "--prompts", prompts, "--output", folder, *LONG)
-    wait_for_steps(folder / "first.h5.partial", batch)
-    batch.kill()
-    batch.communicate()
+    folder = killed(prompts, tmp_path)
     partial = folder / "first.h5.partial"
     # As if another machine had computed its last step.
     with h5py.File(partial, "r", libver="latest", swmr=True) as f:
