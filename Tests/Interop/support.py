@@ -29,9 +29,11 @@ def attntrace(*arguments, timeout=120, env=None, **options):
         timeout=timeout, env={**os.environ, **(env or {})}, **options)
 
 
-def heed_interrupts():
-    """For a process about to start: a test that runs in the background of a shell would pass on that SIGINT is ignored."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def heed_signals():
+    """For a process about to start: tests that run in the background of a shell, or under nohup, would pass on that SIGINT
+    and SIGHUP are ignored."""
+    for each in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(each, signal.SIG_DFL)
 
 
 def answer(*arguments, **options):

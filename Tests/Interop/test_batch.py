@@ -10,7 +10,7 @@ import time
 import h5py
 import pytest
 
-from support import ATTNTRACE, answer, answer_json, attntrace, heed_interrupts, read_all, root_attributes, same, text
+from support import ATTNTRACE, answer, answer_json, attntrace, heed_signals, read_all, root_attributes, same, text
 from test_terminal import in_terminal, shell
 
 OPTIONS = ["--gen-length", 16, "--block-length", 8, "--record", "received"]
@@ -123,7 +123,7 @@ def test_another_prompt_under_the_same_id(prompts, tmp_path):
 def start(*arguments):
     return subprocess.Popen(
         [ATTNTRACE, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, preexec_fn=heed_interrupts)
+        text=True, preexec_fn=heed_signals)
 
 
 def wait_for_steps(path, process):

@@ -16,7 +16,7 @@ import pytest
 from faults import build
 from fuzzing.mutation import Original
 from fuzzing.structure import messages
-from support import ATTNTRACE, answer, attntrace
+from support import ATTNTRACE, answer, attntrace, heed_signals
 
 COMMANDS = ["info", "sinks", "trajectories", "compare"]
 # A message of an object header, and a class of it.
@@ -40,7 +40,7 @@ def fault(library):
 def start(path, environment, **options):
     return subprocess.Popen(
         [ATTNTRACE, "info", str(path)], env={**os.environ, **environment}, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, **options)
+        stderr=subprocess.PIPE, text=True, preexec_fn=heed_signals, **options)
 
 
 def children(pid):
@@ -171,7 +171,8 @@ def test_nobody_goes_on_alone(diffusion, fault, number):
 def test_interrupted_in_a_terminal(diffusion, fault):
     child = pexpect.spawn(
         ATTNTRACE, ["info", str(diffusion)],
-        env={**os.environ, **fault("hang", ATTNTRACE_READ_TIMEOUT="60")}, encoding="utf-8", timeout=10)
+        env={**os.environ, **fault("hang", ATTNTRACE_READ_TIMEOUT="60")}, encoding="utf-8", timeout=10,
+        preexec_fn=heed_signals)
     while not (found := children(child.pid)):
         time.sleep(0.002)
     time.sleep(0.1)

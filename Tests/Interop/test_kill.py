@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from support import (
-    ATTNTRACE, PROMPT, Recorded, answer_json, attntrace, capture, heed_interrupts, open_running, read_all, same)
+    ATTNTRACE, PROMPT, Recorded, answer_json, attntrace, capture, heed_signals, open_running, read_all, same)
 
 OPTIONS = ["--gen-length", "64", "--block-length", "32", "--record", "maps"]
 STEPS = 64
@@ -23,7 +23,7 @@ def whole(tmp_path_factory):
 
 def start(path):
     return subprocess.Popen(
-        [ATTNTRACE, "capture", "--prompt", PROMPT, *OPTIONS, "--output", str(path)], stdout=subprocess.DEVNULL, preexec_fn=heed_interrupts,
+        [ATTNTRACE, "capture", "--prompt", PROMPT, *OPTIONS, "--output", str(path)], stdout=subprocess.DEVNULL, preexec_fn=heed_signals,
         stderr=subprocess.PIPE)
 
 
