@@ -52,13 +52,19 @@ let package = Package(
         .executableTarget(name: "file-bench", dependencies: ["TraceFormat", "CDeflate"], swiftSettings: strict),
         .executableTarget(name: "capture-bench", dependencies: ["Capture"], swiftSettings: strict),
 
+        // A made-up run with every signal, for the tests of whoever reads traces.
+        .target(
+            name: "SyntheticTraces", dependencies: ["TraceFormat"], path: "Tests/SyntheticTraces",
+            swiftSettings: strict),
         .testTarget(
-            name: "TraceFormatTests", dependencies: ["TraceFormat", "CCodec", "CDeflate"], swiftSettings: strict),
+            name: "TraceFormatTests", dependencies: ["TraceFormat", "CCodec", "CDeflate", "SyntheticTraces"],
+            swiftSettings: strict),
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer"], swiftSettings: strict),
         // Products on AMX tiles, compiled for tiles in plain C.
         .target(name: "AMXEmulation", dependencies: ["CKernels"], path: "Tests/AMXEmulation"),
         .testTarget(
             name: "CaptureTests", dependencies: ["Capture", "CKernels", "AMXEmulation"], swiftSettings: strict),
-        .testTarget(name: "AnalysisTests", dependencies: ["Analysis"], swiftSettings: strict),
+        .testTarget(
+            name: "AnalysisTests", dependencies: ["Analysis", "SyntheticTraces"], swiftSettings: strict),
     ]
 )

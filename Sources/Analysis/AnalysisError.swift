@@ -12,6 +12,14 @@ public enum AnalysisError: Error, Equatable, Sendable {
     case noSuchLayer(Int, recorded: [Int])
     /// The trace did not record the head.
     case noSuchHead(Int, recorded: [Int])
+    /// The trace has no such step.
+    case noSuchStep(Int, count: Int)
+    /// The trace has no such position.
+    case noSuchPosition(Int, count: Int)
+    /// The trace lacks what a metric reads.
+    case inputsNotRecorded(path: String, metric: String, inputs: [String])
+    /// A metric read a dataset that it had not asked for, or one that has no values.
+    case notDeclared(object: String)
     /// No sink rule has that name.
     case unknownRule(String)
     /// No score unit has that name.
@@ -42,6 +50,14 @@ extension AnalysisError: CustomStringConvertible {
             "layer \(layer) was not recorded; recorded: \(list(recorded))"
         case .noSuchHead(let head, let recorded):
             "head \(head) was not recorded; recorded: \(list(recorded))"
+        case .noSuchStep(let step, let count):
+            "step \(step) is not among the \(count) committed steps"
+        case .noSuchPosition(let position, let count):
+            "position \(position) is not among the \(count) that were fed in"
+        case .inputsNotRecorded(let path, let metric, let inputs):
+            "\(path): \(metric) needs \(inputs.joined(separator: ", ")), which the trace does not hold"
+        case .notDeclared(let object):
+            "/\(object) is not among the inputs that the metric declared"
         case .unknownRule(let name):
             "no sink rule '\(name)'; rules: excess, deviation, share, top"
         case .unknownUnit(let name):

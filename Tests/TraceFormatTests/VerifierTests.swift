@@ -1,4 +1,5 @@
 import Foundation
+import SyntheticTraces
 import Testing
 import TraceFormat
 

@@ -1,6 +1,6 @@
 /// How received attention moves from step to step, without a sink rule: total variation, transport, the top key, the
 /// first key, and how far masked and unmasked queries disagree.
-public struct FlowReduction: Reduction {
+public struct FlowReduction: FrameReduction {
     /// What the pass gives, by site.
     public struct Outcome: Sendable, Equatable {
         /// Total variation 1/2 sum_j |p_(t+1)(j) - p_t(j)|, by site, then pair of steps.

@@ -1,5 +1,5 @@
 /// The sink sets of every site at every step, and the centroid of each.
-public struct SinkReduction: Reduction {
+public struct SinkReduction: FrameReduction {
     /// What the pass gives.
     public struct Outcome: Sendable, Equatable {
         /// Labels of the steps.

@@ -1,12 +1,13 @@
 import TraceFormat
 
 /// Which token stood where at each step, as text, and when each position was unmasked.
-struct TokenTimeline: Sendable {
+public struct TokenTimeline: Sendable {
     private let ids: [Int32]
     private let positions: Int
     private let text: [Int32: String]
     private let finalText: [String]
     private let unmaskSteps: [Int32]
+    private let masked: [UInt8]
 
     /// Reads the timeline; what was not recorded stays unknown.
     init(of trace: Trace) throws {
@@ -20,6 +21,7 @@ struct TokenTimeline: Sendable {
         }
         text = try trace.vocabulary()
         finalText = try trace.tokenText()
+        masked = trace.contains(.isMasked) ? try trace.read(.isMasked).values : []
         // Written at the end of a run: of one that was cut short it is not known.
         unmaskSteps = trace.isComplete && trace.contains(.unmaskStep) ? try trace.read(.unmaskStep).values : []
     }
@@ -31,23 +33,45 @@ struct TokenTimeline: Sendable {
         text = [:]
         finalText = []
         unmaskSteps = []
+        masked = []
+    }
+
+    /// The id fed in at a position at a step; nil where unknown, or where nothing was fed in.
+    public func id(step: Int, position: Int) -> Int32? {
+        let index = step * positions + position
+        guard position < positions, ids.indices.contains(index), ids[index] >= 0 else { return nil }
+        return ids[index]
+    }
+
+    /// Text of an id; nil where it does not occur.
+    public func text(of id: Int32) -> String? { text[id] }
+
+    /// Whether a position was fed in masked at a step.
+    public func isMasked(step: Int, position: Int) -> Bool {
+        let index = step * positions + position
+        return position < positions && masked.indices.contains(index) && masked[index] == 1
+    }
+
+    /// The step that unmasked a position; -1 for the prompt, -2 for what stayed masked; nil where unknown.
+    public func unmaskStep(of position: Int) -> Int? {
+        unmaskSteps.indices.contains(position) ? Int(unmaskSteps[position]) : nil
     }
 
     /// Text of the token fed in at a position at a step; nil where unknown.
-    func token(step: Int, position: Int) -> String? {
+    public func token(step: Int, position: Int) -> String? {
         let index = step * positions + position
         guard position < positions, ids.indices.contains(index) else { return nil }
         return text[ids[index]]
     }
 
     /// Text of the token that ends up at a position; nil where unknown.
-    func finalToken(position: Int) -> String? {
+    public func finalToken(position: Int) -> String? {
         guard finalText.indices.contains(position), !finalText[position].isEmpty else { return nil }
         return finalText[position]
     }
 
     /// Steps since a position was unmasked: negative before; nil for the prompt and for what stayed masked.
-    func age(step: Int, position: Int) -> Int? {
+    public func age(step: Int, position: Int) -> Int? {
         guard unmaskSteps.indices.contains(position), unmaskSteps[position] >= 0 else { return nil }
         return step - Int(unmaskSteps[position])
     }

@@ -16,7 +16,7 @@ struct ReceivedAccumulator: Sendable {
 
     /// Steps of which a part has come.
     private var pending: [Int: Part] = [:]
-    private var nextStep = 0
+    private var nextStep: Int
     /// Causal: the sum of all rows so far, (site, key).
     private var running: [Double]
     /// Causal with a window: the last rows known one by one, oldest first, each (site, key).
@@ -28,11 +28,13 @@ struct ReceivedAccumulator: Sendable {
         var heads = 0
     }
 
-    /// `promptRows` are the last rows of the prompt where maps were recorded, oldest first, each (site, key).
+    /// `promptRows` are the last rows of the prompt where maps were recorded, oldest first, each (site, key). Blocks may
+    /// begin at a later step than the first; not in a causal trace, whose sums run on.
     init(
         causality: Causality, promptLength: Int, keys: Int, classes: Int, selection: SiteSelection,
-        stepLabels: [Int], window: Int?, promptRows: [[Double]]
+        stepLabels: [Int], window: Int?, promptRows: [[Double]], firstStep: Int = 0
     ) {
+        nextStep = firstStep
         self.causality = causality
         self.promptLength = promptLength
         self.keys = keys
@@ -112,6 +114,11 @@ struct ReceivedAccumulator: Sendable {
             visibleQueries: Visibility.queries(.causal, rows: rows, keys: rows),
             uniform: Visibility.uniform(.causal, rows: rows, keys: rows), window: windowScores,
             windowUndefined: windowUndefined)
+    }
+
+    /// Goes on at a later step. Not in a causal trace, whose sums run on.
+    mutating func skip(to step: Int) {
+        if causality == .bidirectional { nextStep = step }
     }
 
     /// Whether steps are left of which only a part has come.

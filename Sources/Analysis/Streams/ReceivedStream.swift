@@ -69,7 +69,7 @@ public struct ReceivedStream: Sendable {
     }
 
     /// The prompt's last rows from the recorded maps, averaged into sites; none where the maps do not hold them.
-    private static func lastPromptRows(
+    static func lastPromptRows(
         _ window: Int, of trace: Trace, selection: SiteSelection, keys: Int
     ) throws -> [[Double]] {
         guard trace.contains(.attention) else { return [] }

@@ -54,6 +54,18 @@ struct SiteSelection: Sendable {
     /// The smallest box that holds the selection.
     let box: Selection
 
+    /// One layer of the trace, at a place along its axis, with the heads at some places.
+    init(grid: SiteGrid, layerPlace layer: Int, headPlaces: [Int]) {
+        self.grid = grid
+        layerPlace = Array(repeating: -1, count: layer) + [0]
+        var places = Array(repeating: -1, count: (headPlaces.last ?? -1) + 1)
+        for (index, place) in headPlaces.enumerated() { places[place] = index }
+        headPlace = places
+        box = Selection([
+            .layer: layer..<layer + 1, .head: (headPlaces.first ?? 0)..<(headPlaces.last.map { $0 + 1 } ?? 0),
+        ])
+    }
+
     init(of trace: Trace, per scope: Scope, layers: Set<Int>?, heads: Set<Int>?) throws {
         let recordedLayers = try trace.coordinate(.layer)
         let recordedHeads = try trace.coordinate(.head)

@@ -102,8 +102,8 @@ struct DatasetReader: Sendable {
         }
     }
 
-    /// Reads the bytes of a box as they are stored, row-major.
-    func fill(_ target: UnsafeMutableRawBufferPointer, _ box: Box) throws {
+    /// Reads the bytes of a box as they are stored, row-major, on so many threads at most; by default all processors.
+    func fill(_ target: UnsafeMutableRawBufferPointer, _ box: Box, threads: Int? = nil) throws {
         guard box.count > 0, let base = target.baseAddress else { return }
         guard filters != nil else {
             try dataset.read(into: base, at: box.origin, shape: box.shape)
@@ -112,14 +112,16 @@ struct DatasetReader: Sendable {
         let first = zip(box.origin, chunkShape).map { $0 / $1 }
         let end = zip(zip(box.origin, box.shape), chunkShape).map { ($0.0 + $0.1 + $1 - 1) / $1 }
         let cells = Box(origin: first, shape: zip(end, first).map { $0 - $1 }).indices
-        guard cells.count > 1 else {
-            try ChunkWorkspace.withOne { try decode(chunk(cells[0]), $0, target, box) }
+        let threads = min(cells.count, threads ?? ProcessInfo.processInfo.activeProcessorCount)
+        guard threads > 1 else {
+            try ChunkWorkspace.withOne { workspace in
+                for cell in cells { try decode(chunk(cell), workspace, target, box) }
+            }
             return
         }
         let failure = Mutex<(any Error)?>(nil)
         // Sound: each chunk fills places of its own, so the threads never meet in the buffer.
         nonisolated(unsafe) let target = target
-        let threads = max(1, min(cells.count, ProcessInfo.processInfo.activeProcessorCount))
         let next = Atomic(0)
         DispatchQueue.concurrentPerform(iterations: threads) { _ in
             do {

@@ -87,8 +87,11 @@ enum Failure {
 
     private static func analysisCode(_ error: AnalysisError) -> Int32 {
         switch error {
-        case .receivedNotRecorded, .answerRowsNotRecorded, .noSteps, .stepsOutOfOrder, .shapeMismatch: badData
-        case .windowNeedsCausalTrace, .noSuchLayer, .noSuchHead, .unknownRule, .unknownUnit, .unknownScope,
+        case .receivedNotRecorded, .answerRowsNotRecorded, .noSteps, .stepsOutOfOrder, .shapeMismatch,
+            .inputsNotRecorded, .notDeclared:
+            badData
+        case .windowNeedsCausalTrace, .noSuchLayer, .noSuchHead, .noSuchStep, .noSuchPosition, .unknownRule,
+            .unknownUnit, .unknownScope,
             .badParameter:
             usage
         }

@@ -1,9 +1,9 @@
-/// A metric that is computed by a single pass over steps, and whose parts can be computed anywhere and merged.
+/// What is computed from frames in ascending order, and whose parts can be computed anywhere and merged.
 ///
 /// A value starts empty; ``absorb(_:)`` takes in steps in ascending order; ``merge(_:)`` appends a reduction of the
 /// steps that follow; ``finish()`` gives the result. Merging is associative: reducing a run of steps in pieces gives
 /// what reducing it whole gives.
-public protocol Reduction: Sendable {
+public protocol FrameReduction: Sendable {
     /// What the pass gives.
     associatedtype Outcome: Sendable
 

@@ -4,16 +4,29 @@ import TraceFormat
 /// A run of a made-up model, recorded with every signal: small, and every number consistent with every other.
 ///
 /// Vectors are functions of their place; attention follows from them; a step unmasks what scored best.
-struct SyntheticRun {
-    var causality = Causality.bidirectional
-    var signals = Set(Signal.allCases)
-    var isGuided = false
-    var queries: [Int]?
-    var mapSteps: [Int]?
-    /// Steps that are committed; the run ends with the last one of the plan.
-    var steps = 4
+package struct SyntheticRun: Sendable {
+    /// Says what run.
+    package init(
+        causality: Causality = .bidirectional, signals: Set<Signal> = Set(Signal.allCases), isGuided: Bool = false,
+        queries: [Int]? = nil, mapSteps: [Int]? = nil, steps: Int = 4
+    ) {
+        self.causality = causality
+        self.signals = signals
+        self.isGuided = isGuided
+        self.queries = queries
+        self.mapSteps = mapSteps
+        self.steps = steps
+    }
 
-    static let mask: Int32 = 9
+    package var causality: Causality
+    package var signals: Set<Signal>
+    package var isGuided: Bool
+    package var queries: [Int]?
+    package var mapSteps: [Int]?
+    /// Steps that are committed; the run ends with the last one of the plan.
+    package var steps: Int
+
+    package static let mask: Int32 = 9
     private let promptLength = 3
     private let generatedLength = 5
     private let plannedSteps = 4
@@ -23,7 +36,7 @@ struct SyntheticRun {
     private let width = 4
     private var isCausal: Bool { causality == .causal }
 
-    var plan: TracePlan {
+    package var plan: TracePlan {
         var signals = signals
         if isCausal { signals.remove(.cosine) }
         return TracePlan(
@@ -33,7 +46,7 @@ struct SyntheticRun {
             signals: signals, isGuided: isGuided, textWidth: 8)
     }
 
-    var provenance: Provenance {
+    package var provenance: Provenance {
         Provenance(
             modelName: "synthetic", architecture: "Synthetic", modelConfiguration: "{\"n_layers\":3}",
             weightsSHA256: String(repeating: "0", count: 64), tokenizerSHA256: "", headCount: headCount,
@@ -44,7 +57,7 @@ struct SyntheticRun {
     }
 
     /// Writes the run; leaves `PATH.partial` where not every planned step is taken.
-    func write(to path: String) throws {
+    package func write(to path: String) throws {
         let writer = try TraceWriter(creating: path, plan: plan, provenance: provenance)
         if signals.contains(.regions) {
             let count = plan.positionCount
@@ -57,7 +70,7 @@ struct SyntheticRun {
     }
 
     /// Writes and commits some steps.
-    func writeSteps(_ range: Range<Int>, _ writer: TraceWriter) throws {
+    package func writeSteps(_ range: Range<Int>, _ writer: TraceWriter) throws {
         for step in range {
             try writeTimeline(step, writer)
             for pass in isGuided ? [Pass.conditional, .unconditional] : [.conditional] {
@@ -133,7 +146,7 @@ struct SyntheticRun {
     }
 
     /// Where the tokens stand after a step.
-    func state(afterStep step: Int) -> TokenState {
+    package func state(afterStep step: Int) -> TokenState {
         let there = plan.length(of: .position, afterSteps: step + 1) ?? 0
         let unmaskStep = (0..<there).map { position in
             (0...step).first { self.position(ofStep: $0) == position }.map { Int32($0) }

@@ -1,0 +1,32 @@
+/// Some rows of one map: the attention of some queries of one (step, layer, head) to every key.
+///
+/// Lives only as long as the call that it is handed to. A causal trace's maps come with its last step, and cover every
+/// row; a row's keys beyond its own position are 0.
+public struct MapTile {
+    /// The trace and the part of it that is looked at.
+    public let subject: Subject
+    /// The step.
+    public let step: Int
+    /// Place of the layer among those looked at.
+    public let layerIndex: Int
+    /// Place of the head among those looked at.
+    public let headIndex: Int
+    /// Places of the rows along the trace's axis `query`: they follow each other.
+    public let places: Range<Int>
+    /// Position of each row's query.
+    public let queries: [Int]
+    /// Keys, from position 0: the length of a row.
+    public let keyCount: Int
+    /// The weights, (row, key).
+    public let weights: UnsafeBufferPointer<Float>
+
+    /// The weights of a row, by its place in the tile.
+    public func row(_ index: Int) -> UnsafeBufferPointer<Float> {
+        UnsafeBufferPointer(rebasing: weights[index * keyCount..<(index + 1) * keyCount])
+    }
+
+    /// Keys that a row may see.
+    public func visibleKeys(ofRow index: Int) -> Int {
+        subject.causality == .causal ? min(keyCount, queries[index] + 1) : keyCount
+    }
+}

@@ -1,0 +1,41 @@
+import TraceFormat
+
+/// What metrics of a set are told, where they can be told anything.
+public struct MetricOptions: Sendable {
+    /// When a key is a sink; the rule's unit is settled by the trace.
+    public var rule = SinkRule.excess()
+    /// What heads and layers are averaged into before the rule.
+    public var scope = Scope.head
+    /// How presences and trajectories are made.
+    public var linking = LinkingOptions()
+    /// How many tokens count as the first.
+    public var firstTokens = 4
+
+    /// The defaults.
+    public init() {}
+}
+
+/// Every metric by its name.
+public enum MetricCatalog {
+    /// The metrics, in the order of docs/metrics.md.
+    public static func all(_ options: MetricOptions = MetricOptions()) -> [any Metric] {
+        [
+            FirstTokens(count: options.firstTokens)
+        ]
+    }
+
+    /// The metrics of some names, in the catalogue's order.
+    ///
+    /// Throws ``AnalysisError/badParameter(name:value:reason:)`` for a name that none has.
+    public static func metrics(
+        named names: Set<String>, _ options: MetricOptions = MetricOptions()
+    ) throws(AnalysisError) -> [any Metric] {
+        let all = all(options)
+        let known = all.map { type(of: $0).name }
+        if let unknown = names.subtracting(known).min() {
+            throw .badParameter(
+                name: "metric", value: unknown, reason: "metrics are \(known.joined(separator: ", "))")
+        }
+        return all.filter { names.contains(type(of: $0).name) }
+    }
+}

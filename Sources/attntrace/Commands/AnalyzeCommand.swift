@@ -1,0 +1,39 @@
+import Analysis
+import ArgumentParser
+import TraceFormat
+
+/// `attntrace analyze`: metrics of traces, in one pass over each.
+struct AnalyzeCommand: ParsableCommand, ReadsTrace {
+    static let configuration = CommandConfiguration(
+        commandName: "analyze",
+        abstract: "Compute the field's metrics, in one pass over a trace.",
+        discussion: """
+            Examples:
+              attntrace analyze a.h5 --json
+              attntrace analyze a.h5 --metrics first_tokens --layers 0-3 --json
+            """)
+
+    @OptionGroup var rule: RuleOptions
+    @Option(help: "Metrics, separated by commas; by default all that the trace has the signals for.")
+    var metrics: String?
+    @Flag(help: "Print as JSON.")
+    var json = false
+    @Argument(help: "The trace.")
+    var trace: String
+
+    func run() throws {
+        var options = MetricOptions()
+        options.rule = try rule.sinkRule()
+        options.scope = try rule.scope()
+        let pass = try TracePass(
+            over: Trace(path: trace), Extent(layers: rule.layerSet, heads: rule.headSet))
+        let chosen =
+            if let metrics {
+                try MetricCatalog.metrics(named: Set(metrics.split(separator: ",").map(String.init)), options)
+            } else {
+                MetricCatalog.all(options).filter { pass.missingInputs(of: $0).isEmpty }
+            }
+        let results = try pass.results(of: chosen)
+        try Terminal.output(JSONValue.array(results.map(\.json)).text() + "\n")
+    }
+}
