@@ -10,6 +10,10 @@ public struct MetricOptions: Sendable {
     public var linking = LinkingOptions()
     /// How many tokens count as the first.
     public var firstTokens = 4
+    /// How many of a row's largest weights count as its top.
+    public var topKeys = 5
+    /// How many of a row's keys are held against those of the step before.
+    public var stableKeys = 8
 
     /// The defaults.
     public init() {}
@@ -20,7 +24,10 @@ public enum MetricCatalog {
     /// The metrics, in the order of docs/metrics.md.
     public static func all(_ options: MetricOptions = MetricOptions()) -> [any Metric] {
         [
-            FirstTokens(count: options.firstTokens)
+            FirstTokens(count: options.firstTokens),
+            RowStatistics(top: options.topKeys, first: options.firstTokens),
+            RegionFlow(),
+            StepStability(top: options.stableKeys),
         ]
     }
 
