@@ -45,10 +45,51 @@ INLINE void take_largest(Largest *largest, size_t top, const float *weights, siz
     }
 }
 
-INLINE void clear(Largest *largest, size_t top) {
+/// The last weights of a row, filled up with what is no weight.
+INLINE void fill(float *filled, const float *weights, size_t count, float filler) {
+    for (size_t i = 0; i < LANES; i++) filled[i] = i < count ? weights[i] : filler;
+}
+
+/// The number of which `top` numbers out of sixteen are at least as large.
+INLINE float ranked(const V *numbers, size_t top) {
+    float each[LANES];
+    *(V_unaligned *)each = *numbers;
+    // How many are larger, equal ones in their order.
+    const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    I rank = (I)0;
+    for (int i = 0; i < LANES; i++) rank -= ((V)each[i] > *numbers) | (((V)each[i] == *numbers) & (lane > i));
+    const Flags found = __builtin_convertvector(rank == (int32_t)top - 1, Flags);
+    uint16_t lanes;
+    memcpy(&lanes, &found, sizeof lanes);
+    return each[lanes ? __builtin_ctz(lanes) : 0];
+}
+
+/// The `top` largest of a row's weights, ties to the lower key.
+INLINE void find_largest(Largest *largest, size_t top, const float *row, size_t keys) {
+    // Of the largest weights of sixteen parts of the row, the one of that rank: no smaller weight needs to be looked at.
+    float bound = -1;
+    if (top <= LANES && keys >= 2 * LANES) {
+        V parts = *(const V_unaligned *)row;
+        for (size_t k = LANES; k + LANES <= keys; k += LANES)
+            parts = __builtin_elementwise_max(parts, *(const V_unaligned *)(row + k));
+        bound = ranked(&parts, top);
+        // The next smaller number, so that weights equal to it are taken.
+        int32_t bits;
+        memcpy(&bits, &bound, sizeof bits);
+        bits -= 1;
+        if (bound > 0) memcpy(&bound, &bits, sizeof bits);
+        else bound = -1;
+    }
     for (size_t i = 0; i < top; i++) {
-        largest->weights[i] = -1;
+        largest->weights[i] = bound;
         largest->keys[i] = -1;
+    }
+    size_t k = 0;
+    for (; k + LANES <= keys; k += LANES) take_largest(largest, top, row + k, k);
+    if (k < keys) {
+        float filled[LANES];
+        fill(filled, row + k, keys - k, -1);
+        take_largest(largest, top, filled, k);
     }
 }
 
@@ -60,16 +101,11 @@ INLINE double added(const V *lanes) {
     return sum;
 }
 
-/// The last weights of a row, filled up with what is no weight.
-INLINE void fill(float *filled, const float *weights, size_t count, float filler) {
-    for (size_t i = 0; i < LANES; i++) filled[i] = i < count ? weights[i] : filler;
-}
-
 INLINE void add_row(const float *row, size_t keys, ptrdiff_t query, const uint8_t *is_masked, size_t first, size_t top,
                     ck_row_totals *total) {
     const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     Largest largest;
-    clear(&largest, top);
+    find_largest(&largest, top, row, keys);
     V ignored = (V)0.0f;
     double sum = 0, entropy = 0, distance = 0, mask_mass = 0, first_mass = 0, top_mass = 0;
     for (size_t start = 0; start < keys; start += SPAN) {
@@ -79,13 +115,10 @@ INLINE void add_row(const float *row, size_t keys, ptrdiff_t query, const uint8_
             const float *weights = row + k;
             float filled[LANES], flags[LANES];
             if (end - k >= LANES) {
-                take_largest(&largest, top, weights, k);
                 if (is_masked)
                     masses += *(const V_unaligned *)weights *
                               __builtin_convertvector(*(const B_unaligned *)(is_masked + k), V);
             } else {
-                fill(filled, weights, end - k, -1);
-                take_largest(&largest, top, filled, k);
                 fill(filled, weights, end - k, 0);
                 weights = filled;
                 for (size_t i = 0; i < LANES; i++) flags[i] = is_masked && i < end - k ? is_masked[k + i] : 0;
@@ -146,16 +179,8 @@ INLINE void add_columns(const ck_rows *rows, double *sums) {
 INLINE void top_keys(const ck_rows *rows, size_t top, int32_t *keys) {
     for (size_t row = 0; row < rows->rows; row++) {
         const float *weights = rows->weights + row * rows->keys;
-        const size_t visible = visible_keys(rows, row);
         Largest largest;
-        clear(&largest, top);
-        size_t k = 0;
-        for (; k + LANES <= visible; k += LANES) take_largest(&largest, top, weights + k, k);
-        if (k < visible) {
-            float filled[LANES];
-            fill(filled, weights + k, visible - k, -1);
-            take_largest(&largest, top, filled, k);
-        }
+        find_largest(&largest, top, weights, visible_keys(rows, row));
         memcpy(keys + row * top, largest.keys, top * sizeof(int32_t));
     }
 }
