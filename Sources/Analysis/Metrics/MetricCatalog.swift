@@ -20,9 +20,23 @@ public enum MetricCatalog {
     /// The metrics, in the order of docs/metrics.md.
     public static func all(_ options: MetricOptions = MetricOptions()) -> [any Metric] {
         [
-            FirstTokens(count: options.firstTokens)
+            FirstTokens(count: options.firstTokens),
+            Sinks(rule: options.rule, per: options.scope, linking: options.linking),
+            LikeRowsMetric(rule: options.rule, per: options.scope),
+            SoftSinks(),
+            Absorption(rule: options.rule),
+            EpsilonSweep(unit: options.rule.unit),
+            SinkRate(),
+            ScoreByHead(unit: options.rule.unit),
+            SinkTokens(rule: options.rule),
+            StructureShare(),
+            MaskedSplit(),
+            DriftMap(),
         ]
     }
+
+    /// Metrics that cost much time or room, and are only run where they are asked for by name.
+    public static let onRequest: Set<String> = [DriftMap.name]
 
     /// The metrics of some names, in the catalogue's order.
     ///

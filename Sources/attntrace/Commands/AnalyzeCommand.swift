@@ -31,7 +31,9 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
             if let metrics {
                 try MetricCatalog.metrics(named: Set(metrics.split(separator: ",").map(String.init)), options)
             } else {
-                MetricCatalog.all(options).filter { pass.missingInputs(of: $0).isEmpty }
+                MetricCatalog.all(options).filter {
+                    !MetricCatalog.onRequest.contains(type(of: $0).name) && pass.missingInputs(of: $0).isEmpty
+                }
             }
         let results = try pass.results(of: chosen)
         try Terminal.output(JSONValue.array(results.map(\.json)).text() + "\n")
