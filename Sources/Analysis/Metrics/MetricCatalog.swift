@@ -8,6 +8,8 @@ public struct MetricOptions: Sendable {
     public var scope = Scope.head
     /// How presences and trajectories are made.
     public var linking = LinkingOptions()
+    /// Draws of every null of the metric `nulls`.
+    public var nullDraws = 19
     /// How many tokens count as the first.
     public var firstTokens = 4
 
@@ -32,11 +34,12 @@ public enum MetricCatalog {
             StructureShare(),
             MaskedSplit(),
             DriftMap(),
+            Nulls(rule: options.rule, linking: options.linking, draws: options.nullDraws),
         ]
     }
 
     /// Metrics that cost much time or room, and are only run where they are asked for by name.
-    public static let onRequest: Set<String> = [DriftMap.name]
+    public static let onRequest: Set<String> = [DriftMap.name, Nulls.name]
 
     /// The metrics of some names, in the catalogue's order.
     ///

@@ -112,7 +112,7 @@ public struct SiteAnalysis: Sendable {
     ) -> TrajectorySummary? {
         guard options.nullPermutations > 0 else { return nil }
         let draws = (0..<options.nullPermutations).map { replicate in
-            let places = PositionPermutation(
+            let places = Permutation(
                 of: keys, seed: options.nullSeed, site: site, replicate: replicate
             ).places
             let placed = presences.map { places[$0.position] }

@@ -16,6 +16,8 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
     @OptionGroup var rule: RuleOptions
     @Option(help: "Metrics, separated by commas; by default all that the trace has the signals for.")
     var metrics: String?
+    @Option(help: "Random draws of each null of the metric nulls.")
+    var null = MetricOptions().nullDraws
     @Flag(help: "Print as JSON.")
     var json = false
     @Argument(help: "The trace.")
@@ -25,6 +27,7 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
         var options = MetricOptions()
         options.rule = try rule.sinkRule()
         options.scope = try rule.scope()
+        options.nullDraws = null
         let pass = try TracePass(
             over: Trace(path: trace), Extent(layers: rule.layerSet, heads: rule.headSet))
         let chosen =

@@ -9,13 +9,11 @@ public struct Absorption: Metric {
     /// `absorption`.
     public static let name = "absorption"
 
-    /// When a key is a sink; a unit left open is settled by the trace.
+    /// The strongest key, then the rule asked for; units left open are settled by the trace.
     public let rules: [SinkRule]
 
     /// Measures absorption by the single strongest key and by a rule.
-    public init(rule: SinkRule = .excess()) {
-        rules = rule == .top(1) ? [rule] : [.top(1), rule]
-    }
+    public init(rule: SinkRule = .excess()) { rules = [.top(1), rule] }
 
     private func rules(on subject: Subject) -> [SinkRule] { rules.map { $0.resolved(for: subject.causality) } }
 
@@ -36,18 +34,20 @@ public struct Absorption: Metric {
         let prefix = subject.cumulativePrefix
         var quantities: [Quantity] = []
         var undefined: [(reason: String, count: Int)] = []
-        for (rule, part) in zip(outcome.rules, outcome.parts) {
+        for (place, part) in outcome.parts.enumerated() {
+            let rule = outcome.rules[place]
+            let name = place == 0 ? "top_key" : rule.name
             quantities += part.share.quantities(
-                prefix + "absorption_\(rule.name)", unit: "percent", "share of all attention on sinks of \(rule)",
+                prefix + "absorption_\(name)", unit: "percent", "share of all attention on sinks of \(rule)",
                 on: subject)
             quantities += part.published.quantities(
-                prefix + "absorption_\(rule.name)_published", unit: "percent", "100 x sum of c_j over sinks of \(rule)",
+                prefix + "absorption_\(name)_published", unit: "percent", "100 x sum of c_j over sinks of \(rule)",
                 on: subject)
             quantities += part.ofMean.quantities(
-                prefix + "absorption_\(rule.name)_of_mean_head", unit: "percent",
+                prefix + "absorption_\(name)_of_mean_head", unit: "percent",
                 "share of all attention on sinks of \(rule), heads averaged first", on: subject)
-            undefined.append(("sink_sets_\(rule.name)", part.share.undefined))
-            undefined.append(("sink_sets_\(rule.name)_of_mean_head", part.ofMean.undefined))
+            undefined.append(("sink_sets_\(name)", part.share.undefined))
+            undefined.append(("sink_sets_\(name)_of_mean_head", part.ofMean.undefined))
         }
         quantities += outcome.firstToken.quantities(
             prefix + "absorption_first_token", unit: "percent", "share of all attention on the first token",
