@@ -20,6 +20,8 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
     var threads: Int?
     @Option(help: "Bytes of the trace that are in memory at a time, 64MB; a chunk at least.")
     var memory: ByteLimit?
+    @Option(help: "Random draws of each null of the metric nulls.")
+    var null = MetricOptions().nullDraws
     @Flag(help: "Print as JSON.")
     var json = false
     @Argument(help: "The trace.")
@@ -29,6 +31,7 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
         var options = MetricOptions()
         options.rule = try rule.sinkRule()
         options.scope = try rule.scope()
+        options.nullDraws = null
         let pass = try TracePass(
             over: Trace(path: trace), Extent(layers: rule.layerSet, heads: rule.headSet), threads: threads,
             byteBudget: memory?.bytes ?? TracePass.defaultBudget)
@@ -36,7 +39,9 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
             if let metrics {
                 try MetricCatalog.metrics(named: Set(metrics.split(separator: ",").map(String.init)), options)
             } else {
-                MetricCatalog.all(options).filter { pass.missingInputs(of: $0).isEmpty }
+                MetricCatalog.all(options).filter {
+                    !MetricCatalog.onRequest.contains(type(of: $0).name) && pass.missingInputs(of: $0).isEmpty
+                }
             }
         let results = try pass.results(of: chosen)
         try Terminal.output(JSONValue.array(results.map(\.json)).text() + "\n")

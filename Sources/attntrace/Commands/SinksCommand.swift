@@ -24,10 +24,10 @@ struct SinksCommand: ParsableCommand, ReadsTrace {
     var trace: String
 
     func run() throws {
+        let which = table ?? (result.chosen == .table ? .summary : .sinks)
         let analysis = try SinkAnalysis(
             of: Trace(path: trace), rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet,
-            heads: rule.headSet)
-        let which = table ?? (result.chosen == .table ? .summary : .sinks)
+            heads: rule.headSet, details: which == .sinks)
         let chosen =
             which == .sinks ? analysis.sinksTable : result.chosen == .table ? analysis.overview() : analysis.summary
         try result.write(chosen, isShort: which == .summary) {
