@@ -1,6 +1,7 @@
+import Foundation
 import TraceFormat
 
-/// Where two results of analyses differ, and by how much, whatever form they are in.
+/// Where two results of analyses differ, and by how much, whatever form they are in. Where traces lie does not count.
 public struct ResultDiff: Sendable {
     /// One array that differs.
     public struct Difference: Sendable {
@@ -71,11 +72,14 @@ public struct ResultDiff: Sendable {
         var contents = Contents()
         func visit(_ group: LabelledGroup, _ prefix: String, _ scales: [String: LabelledArray.Values]) {
             for attribute in group.attributes {
-                contents.attributes[prefix + "@" + attribute.name] = attribute.text
+                for (name, text) in members(of: attribute.text, named: prefix + attribute.name) {
+                    contents.attributes[name] = text
+                }
             }
             var scales = scales
             for array in group.arrays where array.isScale { scales[array.name] = array.values }
-            for array in group.arrays where !array.isScale {
+            // Where a trace lies is no part of what it says.
+            for array in group.arrays where !array.isScale && (prefix + array.name) != "path" {
                 let labels = array.axes.map { scales[$0] ?? .texts([]) }
                 contents.arrays[prefix + array.name] = (array, labels)
             }
@@ -83,6 +87,19 @@ public struct ResultDiff: Sendable {
         }
         visit(root, "", [:])
         return contents
+    }
+
+    /// Text that is a JSON object, member by member, but for the path of a trace.
+    private static func members(of text: String, named name: String) -> [(String, String)] {
+        guard text.hasPrefix("{") else { return [(name, text)] }
+        do {
+            func leaves(_ value: JSONValue, _ name: String) -> [(String, String)] {
+                value.members?.flatMap { leaves($0.1, "\(name).\($0.0)") } ?? [(name, value.line())]
+            }
+            return try leaves(JSONValue(parsing: Data(text.utf8)), name).filter { !$0.0.hasSuffix("trace.path") }
+        } catch {
+            return [(name, text)]
+        }
     }
 
     // MARK: Values by label
@@ -136,5 +153,71 @@ public struct ResultDiff: Sendable {
             }
         }
         return places
+    }
+}
+
+extension ResultDiff {
+    /// Reads and compares two results; nil where neither is one.
+    ///
+    /// Throws ``AnalysisError/notAResult(path:reason:)`` where one is and the other is not, and what reading throws.
+    public static func between(_ first: String, _ second: String, tolerance: Double) throws -> ResultDiff? {
+        let (one, other) = (try ResultFile.contents(of: first), try ResultFile.contents(of: second))
+        if let one, let other { return ResultDiff(one, other, tolerance: tolerance) }
+        guard one == nil, other == nil else {
+            throw AnalysisError.notAResult(
+                path: one == nil ? first : second, reason: "\(one == nil ? second : first) is one")
+        }
+        return nil
+    }
+
+    /// The differences as JSON.
+    public func json(tolerance: Double) -> JSONValue {
+        .object([
+            ("is_same", .flag(isSame)), ("tolerance", .number(tolerance)), ("compared", .integer(compared)),
+            (
+                "attributes",
+                .array(
+                    attributes.map { item in
+                        .object([
+                            ("name", .text(item.name)),
+                            ("values", .array([.text(item.values.0), .text(item.values.1)])),
+                        ])
+                    })
+            ),
+            ("only_first", .array(missing.first.map(JSONValue.text))),
+            ("only_second", .array(missing.second.map(JSONValue.text))),
+            ("values", .array(differences.map(\.json))),
+        ])
+    }
+
+    /// The differences for people, a line each.
+    public var lines: [String] {
+        var lines = attributes.map { "\($0.name): \($0.values.0) | \($0.values.1)" }
+        lines += missing.first.map { "\($0): only in the first" } + missing.second.map { "\($0): only in the second" }
+        for item in differences {
+            var text = "\(item.path): \(item.differing) of \(item.compared) differ"
+            if item.absolute.place.isEmpty && item.absolute.value == 0 {
+                text += ", first at \(item.first.place): \(item.first.values.0) | \(item.first.values.1)"
+            } else {
+                text += ", at most by \(NumberText.brief(item.absolute.value))\(Self.at(item.absolute.place))"
+                text += ", relatively by \(NumberText.brief(item.relative.value))\(Self.at(item.relative.place))"
+            }
+            lines.append(text)
+        }
+        return lines + [isSame ? "same: \(compared) quantities" : "different: \(compared) quantities compared"]
+    }
+
+    private static func at(_ place: String) -> String { place.isEmpty ? "" : " (\(place))" }
+}
+
+extension ResultDiff.Difference {
+    fileprivate var json: JSONValue {
+        .object([
+            ("path", .text(path)), ("compared", .integer(compared)), ("differing", .integer(differing)),
+            ("largest", .exact(absolute.value)), ("largest_at", .text(absolute.place)),
+            ("largest_relative", .exact(relative.value)), ("largest_relative_at", .text(relative.place)),
+            ("first", .text(first.place)),
+            ("first_values", .array([.text(first.values.0), .text(first.values.1)])),
+        ])
     }
 }
