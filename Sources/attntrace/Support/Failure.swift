@@ -56,6 +56,7 @@ enum Failure {
         case let error as TokenizerError: error.code == .unreadable ? system : badData
         case let error as AnalysisError: analysisCode(error)
         case is PromptFileError: badData
+        case is QueryError: usage
         case is UsageError: usage
         case is CocoaError: system
         default: nil
