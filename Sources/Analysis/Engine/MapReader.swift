@@ -17,9 +17,10 @@ struct MapReader: Sendable {
 
     /// Hands over the maps of one layer at one step, by head, then query, as far as chunks allow.
     func forEachTile(
-        step: Int, place: Int, layer: Int, _ body: (borrowing MapTile) throws -> Void
+        of layerStep: LayerStep, place: Int, _ body: (borrowing MapTile) throws -> Void
     ) throws {
-        guard let stored else { return try forEachRebuiltTile(step: step, layer: layer, body) }
+        guard let stored else { return try forEachRebuiltTile(of: layerStep, body) }
+        let (step, layer) = (layerStep.step, layerStep.layerIndex)
         let keys = stored.shape[4]
         let layerPlace = subject.layerPlaces[layer]
         // Chunks of ours hold rows of one head, or one row of all heads.
@@ -46,7 +47,8 @@ struct MapReader: Sendable {
                         let first = (head - heads.lowerBound) * size
                         try body(
                             MapTile(
-                                subject: subject, step: step, layerIndex: layer, headIndex: headIndex,
+                                subject: subject, layerStep: layerStep, step: step, layerIndex: layer,
+                                headIndex: headIndex,
                                 places: run.places, queries: run.positions, keyCount: keys,
                                 weights: UnsafeBufferPointer(rebasing: floats[first..<first + size])))
                     }
@@ -55,7 +57,8 @@ struct MapReader: Sendable {
         }
     }
 
-    private func forEachRebuiltTile(step: Int, layer: Int, _ body: (borrowing MapTile) throws -> Void) throws {
+    private func forEachRebuiltTile(of layerStep: LayerStep, _ body: (borrowing MapTile) throws -> Void) throws {
+        let (step, layer) = (layerStep.step, layerStep.layerIndex)
         for (headIndex, head) in subject.headPlaces.enumerated() {
             let map = try subject.trace.map(
                 step: step, layer: subject.layerPlaces[layer], head: head, pass: subject.pass)
@@ -64,7 +67,8 @@ struct MapReader: Sendable {
                 try map.values.withUnsafeBufferPointer { values in
                     try body(
                         MapTile(
-                            subject: subject, step: step, layerIndex: layer, headIndex: headIndex, places: run.places,
+                            subject: subject, layerStep: layerStep, step: step, layerIndex: layer, headIndex: headIndex,
+                            places: run.places,
                             queries: run.positions, keyCount: keys,
                             weights: UnsafeBufferPointer(
                                 rebasing: values[run.places.lowerBound * keys..<run.places.upperBound * keys])))

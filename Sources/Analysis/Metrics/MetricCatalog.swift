@@ -10,6 +10,12 @@ public struct MetricOptions: Sendable {
     public var linking = LinkingOptions()
     /// How many tokens count as the first.
     public var firstTokens = 4
+    /// What a massive activation must exceed.
+    public var massiveSize = 100.0
+    /// How many times the median it must be.
+    public var massiveRatio = 1000.0
+    /// The share of the evidence's tokens that an answer must exceed for its retrieval heads to count; nil: every answer.
+    public var requiredRecall: Double?
 
     /// The defaults.
     public init() {}
@@ -20,7 +26,14 @@ public enum MetricCatalog {
     /// The metrics, in the order of docs/metrics.md.
     public static func all(_ options: MetricOptions = MetricOptions()) -> [any Metric] {
         [
-            FirstTokens(count: options.firstTokens)
+            FirstTokens(count: options.firstTokens),
+            QKDecomposition(rule: options.rule, scope: options.scope),
+            SinkNorms(rule: options.rule, scope: options.scope),
+            ValueWeighted(rule: options.rule, scope: options.scope),
+            VectorStability(),
+            MassiveActivations(size: options.massiveSize, ratio: options.massiveRatio),
+            RetrievalHeads(requiredRecall: options.requiredRecall),
+            AnswerAccuracy(),
         ]
     }
 

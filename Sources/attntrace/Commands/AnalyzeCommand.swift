@@ -14,6 +14,7 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
             """)
 
     @OptionGroup var rule: RuleOptions
+    @OptionGroup var thresholds: ThresholdOptions
     @Option(help: "Metrics, separated by commas; by default all that the trace has the signals for.")
     var metrics: String?
     @Flag(help: "Print as JSON.")
@@ -25,6 +26,7 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
         var options = MetricOptions()
         options.rule = try rule.sinkRule()
         options.scope = try rule.scope()
+        thresholds.apply(to: &options)
         let pass = try TracePass(
             over: Trace(path: trace), Extent(layers: rule.layerSet, heads: rule.headSet))
         let chosen =
