@@ -14,9 +14,9 @@ sys.path.insert(0, str(REPO / "Tests/Interop"))
 from reference import vectors as reference  # noqa: E402
 
 ALL = ["--signals", "all"]
-DIFFUSION = [*ALL, "--gen-length", 24, "--block-length", 12]
+DIFFUSION = [*ALL, "--gen-length", 16, "--block-length", 8]
 CAUSAL = [*ALL, "--model", "tiny-ar", "--max-new-tokens", 24]
-SELECTED = ["--queries", "0,5-7,30", "--map-steps", "3,20-23", "--layers", "1,6", "--heads", "2,4-5"]
+SELECTED = ["--queries", "0,5-7,25", "--map-steps", "3,12-15", "--layers", "1,6", "--heads", "2,4-5"]
 CAUSAL_SELECTED = ["--queries", "2,13-16,30", "--layers", "0,7", "--heads", "0,3"]
 DREAM = [*ALL, "--model", "Dream-v0-Instruct-7B", "--max-new-tokens", 12, "--seed", 5]
 QWEN = [*ALL, "--model", "Qwen2.5-7B-Instruct", "--max-new-tokens", 12]

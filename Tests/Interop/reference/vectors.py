@@ -40,6 +40,7 @@ class File:
         kv = list(self.data.get("kv_head", sorted({h // share for h in self.heads})))
         self.kv = [kv.index(h // share) for h in self.heads]
         self.kv_heads = kv
+        self.held = {}
 
     def __getitem__(self, name):
         return self.data[name]
@@ -53,6 +54,8 @@ class File:
 
     def seen(self, step, head):
         """(query, key): whether the pair took part, of the recorded queries. `head` is (layer place, head place)."""
+        if (step, head) in self.held:
+            return self.held[step, head]
         queries, keys = self["query"], self["key"]
         seen = queries[:, None] >= keys[None, :] if self.is_causal else np.ones((len(queries), len(keys)), bool)
         if "suppressed" in self:
@@ -62,6 +65,7 @@ class File:
                 left = seen[row] & ~((code == 1) | ((code == 2) & (keys != query)))
                 if left.any():
                     seen[row] = left
+        self.held[step, head] = seen
         return seen
 
     def sinks(self, per="head", **rule):

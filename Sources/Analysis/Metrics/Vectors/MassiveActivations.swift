@@ -1,10 +1,10 @@
 import TraceFormat
 
-/// Massive activations of the residual stream (Sun et al., arXiv 2402.17762): |x| > 100 and at least 1000 times the median of
-/// its position.
+/// Massive activations of the residual stream (Sun et al., arXiv 2402.17762): |x| > 100 and at least 1000 times the median
+/// absolute value.
 ///
-/// A trace keeps the largest absolute value of each (step, depth, position), its channel, and the median; the definition's
-/// median is over the whole layer, here it is over the position's channels. A position counts once, by its largest channel.
+/// A trace keeps the largest absolute value of each (step, depth, position), its channel, and the median over the position's
+/// channels: so a position counts once, by its largest channel, against its own median.
 public struct MassiveActivations: Metric {
     /// `massive_activations`.
     public static let name = "massive_activations"
