@@ -70,17 +70,23 @@ class File:
 
     def sinks(self, per="head", **rule):
         """By step, layer place and head place: the positions of sinks and of the other keys with a score; or None."""
+        known = ("sinks", per, *sorted(rule.items()))
+        if known in self.held:
+            return self.held[known]
         trace = read_trace(self.path)
         rule = parse_rule(causality=trace.causality, **rule)
+        window = rule["window"] if rule["unit"] == "window" else None
         out = {}
         for l in range(len(self.layers)):
-            for h in range(len(self.heads)):
-                members = [(l, h)] if per == "head" else [(l, i) for i in range(len(self.heads))]
-                window = rule["window"] if rule["unit"] == "window" else None
-                for step, (found, _, scores) in enumerate(sink_sets(received_frames(trace, members, window), rule)):
+            every = range(len(self.heads))
+            for heads in [[h] for h in every] if per == "head" else [list(every)]:
+                frames = received_frames(trace, [(l, h) for h in heads], window)
+                for step, (found, _, scores) in enumerate(sink_sets(frames, rule)):
                     others = [] if found is None else [
                         j for j in range(len(scores)) if j not in found and not np.isnan(scores[j])]
-                    out[step, l, h] = None if found is None else (found, others)
+                    for h in heads:
+                        out[step, l, h] = None if found is None else (found, others)
+        self.held[known] = out
         return out
 
     def received(self, step, l, h):
