@@ -61,7 +61,9 @@ private struct TopKeys: Metric {
         mutating func absorb(_ layerStep: LayerStep) throws {
             guard let frame = layerStep.received else { return }
             for site in 0..<frame.siteCount {
-                keys.formUnion(SinkRule.largest(1, of: frame.scores(of: site, in: .sum) ?? []))
+                let scores = frame.scores(of: site, in: .sum) ?? []
+                guard case .sinks(let top) = SinkRule.top(1).verdict(on: scores, rows: frame.rows) else { continue }
+                keys.formUnion(top)
             }
         }
         mutating func merge(_ other: Gathering) throws { keys.formUnion(other.keys) }

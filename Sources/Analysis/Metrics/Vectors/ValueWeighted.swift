@@ -94,7 +94,8 @@ public struct ValueWeighted: Metric {
                 let sums = (0..<frame.keyCount).map { frame.received[head * frame.keyCount + $0] }
                 let group = subject.kvPlaces[head] * stride
                 let products = sums.indices.map { sums[$0] * Double(norms[group + $0]) }
-                let hasSameTop = SinkRule.largest(1, of: sums) == SinkRule.largest(1, of: products)
+                let top = SinkRule.top(1)
+                let hasSameTop = top.verdict(on: sums, rows: frame.rows) == top.verdict(on: products, rows: frame.rows)
                 agreement.add(hasSameTop ? 1 : 0, at: site)
                 switch verdict {
                 case .undefined(let reason): undefined.count("sink_sets_" + reason.rawValue)
