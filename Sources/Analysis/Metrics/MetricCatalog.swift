@@ -16,6 +16,10 @@ public struct MetricOptions: Sendable {
     public var massiveRatio = 1000.0
     /// The share of the evidence's tokens that an answer must exceed for its retrieval heads to count; nil: every answer.
     public var requiredRecall: Double?
+    /// How many of a row's largest weights count as its top.
+    public var topKeys = 5
+    /// How many of a row's keys are held against those of the step before.
+    public var stableKeys = 8
 
     /// The defaults.
     public init() {}
@@ -34,6 +38,9 @@ public enum MetricCatalog {
             MassiveActivations(size: options.massiveSize, ratio: options.massiveRatio),
             RetrievalHeads(requiredRecall: options.requiredRecall),
             AnswerAccuracy(),
+            RowStatistics(top: options.topKeys, first: options.firstTokens),
+            RegionFlow(),
+            StepStability(top: options.stableKeys),
         ]
     }
 

@@ -17,6 +17,10 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
     @OptionGroup var thresholds: ThresholdOptions
     @Option(help: "Metrics, separated by commas; by default all that the trace has the signals for.")
     var metrics: String?
+    @Option(help: "Threads that read and compute; by default one for each processor.")
+    var threads: Int?
+    @Option(help: "Bytes of the trace that are in memory at a time, 64MB; a chunk at least.")
+    var memory: ByteLimit?
     @Flag(help: "Print as JSON.")
     var json = false
     @Argument(help: "The trace.")
@@ -28,7 +32,8 @@ struct AnalyzeCommand: ParsableCommand, ReadsTrace {
         options.scope = try rule.scope()
         thresholds.apply(to: &options)
         let pass = try TracePass(
-            over: Trace(path: trace), Extent(layers: rule.layerSet, heads: rule.headSet))
+            over: Trace(path: trace), Extent(layers: rule.layerSet, heads: rule.headSet), threads: threads,
+            byteBudget: memory?.bytes ?? TracePass.defaultBudget)
         let chosen =
             if let metrics {
                 try MetricCatalog.metrics(named: Set(metrics.split(separator: ",").map(String.init)), options)
