@@ -8,6 +8,8 @@ public struct MetricOptions: Sendable {
     public var scope = Scope.head
     /// How presences and trajectories are made.
     public var linking = LinkingOptions()
+    /// Draws of every null of the metric `nulls`.
+    public var nullDraws = 19
     /// How many tokens count as the first.
     public var firstTokens = 4
     /// What a massive activation must exceed.
@@ -41,8 +43,23 @@ public enum MetricCatalog {
             RowStatistics(top: options.topKeys, first: options.firstTokens),
             RegionFlow(),
             StepStability(top: options.stableKeys),
+            Sinks(rule: options.rule, per: options.scope, linking: options.linking),
+            LikeRowsMetric(rule: options.rule, per: options.scope),
+            SoftSinks(),
+            Absorption(rule: options.rule),
+            EpsilonSweep(unit: options.rule.unit),
+            SinkRate(),
+            ScoreByHead(unit: options.rule.unit),
+            SinkTokens(rule: options.rule),
+            StructureShare(),
+            MaskedSplit(),
+            DriftMap(),
+            Nulls(rule: options.rule, linking: options.linking, draws: options.nullDraws),
         ]
     }
+
+    /// Metrics that cost much time or room, and are only run where they are asked for by name.
+    public static let onRequest: Set<String> = [DriftMap.name, Nulls.name]
 
     /// The metrics of some names, in the catalogue's order.
     ///

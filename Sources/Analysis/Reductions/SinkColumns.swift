@@ -45,7 +45,7 @@ struct SinkColumns: Sendable {
         switch scope {
         case .head: return (0..<frame.siteCount).map { verdict(on: frame, site: $0) }
         case .layer, .overall:
-            let verdict = verdict(on: frame.averaged(), site: 0)
+            let verdict = verdict(on: frame.averagingSites(), site: 0)
             return Array(repeating: verdict, count: frame.siteCount)
         }
     }
@@ -62,20 +62,5 @@ struct SinkColumns: Sendable {
                 sinks: sinks.filter { reportsKey[$0] },
                 others: scores.indices.filter { reportsKey[$0] && !scores[$0].isNaN && !isSink.contains($0) })
         }
-    }
-}
-
-extension StepFrame {
-    /// The same with its sites averaged into one.
-    func averaged() -> StepFrame {
-        func mean(_ values: [Double]) -> [Double] {
-            (0..<keyCount).map { key in
-                (0..<siteCount).reduce(0) { $0 + values[$1 * keyCount + key] } / Double(siteCount)
-            }
-        }
-        return StepFrame(
-            step: step, rows: rows, keyCount: keyCount, siteCount: 1, received: mean(received),
-            fromMasked: fromMasked.map(mean), visibleQueries: visibleQueries, uniform: uniform,
-            window: window.map(mean), windowUndefined: windowUndefined)
     }
 }

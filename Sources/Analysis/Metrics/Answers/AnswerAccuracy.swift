@@ -9,6 +9,9 @@ import TraceFormat
 public struct AnswerAccuracy: Metric {
     /// `answer_accuracy`.
     public static let name = "answer_accuracy"
+    /// What it is, in a line.
+    public static let summary =
+        "exact match, F1 and substring match of the answer, normalised as SQuAD's"
 
     /// Scores the answer.
     public init() {}

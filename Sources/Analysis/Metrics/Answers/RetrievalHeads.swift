@@ -10,6 +10,9 @@ import TraceFormat
 public struct RetrievalHeads: Metric {
     /// `retrieval_heads`.
     public static let name = "retrieval_heads"
+    /// What it is, in a line.
+    public static let summary =
+        "how often a head's top key holds the emitted token within the evidence (arXiv 2404.15574)"
 
     /// The least share of the evidence's tokens that an answer must hold for the trace to count; nil: every trace counts.
     /// Theirs is more than 0.5.

@@ -8,6 +8,9 @@ import TraceFormat
 public struct MassiveActivations: Metric {
     /// `massive_activations`.
     public static let name = "massive_activations"
+    /// What it is, in a line.
+    public static let summary =
+        "activations above 100 and 1000 times the median, by depth and channel (arXiv 2402.17762)"
 
     /// What |x| must exceed.
     public let size: Double

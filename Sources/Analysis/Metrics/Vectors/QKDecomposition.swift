@@ -12,6 +12,9 @@ import TraceFormat
 public struct QKDecomposition: Metric {
     /// `qk_decomposition`.
     public static let name = "qk_decomposition"
+    /// What it is, in a line.
+    public static let summary =
+        "|q|, |k|, cosine and score q.k / sqrt(d) of sink columns against others (arXiv 2601.07894)"
 
     /// When a key is a sink.
     public let rule: SinkRule
@@ -124,7 +127,7 @@ public struct QKDecomposition: Metric {
         private let routes: [Route]
         private let layers: Int
         private let heads: Int
-        private let steps: [Int]
+        private let steps: Int
         private var frames = RowFrames()
         private var suppressed = SuppressedPairs()
         /// (route, term, kind, layer, head)
@@ -142,10 +145,10 @@ public struct QKDecomposition: Metric {
             self.routes = routes
             layers = subject.layers.count
             heads = subject.heads.count
-            steps = subject.steps
+            steps = subject.steps.count
             let terms = routes.count * QKTerm.allCases.count
             bySite = Means(count: terms * Self.kinds.count * layers * heads)
-            byStep = Means(count: subject.causality == .bidirectional ? terms * steps.count * layers : 0)
+            byStep = Means(count: subject.causality == .bidirectional ? terms * steps * layers : 0)
             totals = Array(repeating: MapTotals(), count: layers * heads)
         }
 
@@ -228,8 +231,9 @@ public struct QKDecomposition: Metric {
                         value,
                         at: ((row * Self.kinds.count + kind) * layers + layerStep.layerIndex) * heads + head)
                 }
-                if subject.causality == .bidirectional, let step = steps.firstIndex(of: layerStep.step) {
-                    byStep.add(sink - other, at: (row * steps.count + step) * layers + layerStep.layerIndex)
+                if subject.causality == .bidirectional {
+                    let step = subject.place(ofStep: layerStep.step)
+                    byStep.add(sink - other, at: (row * steps + step) * layers + layerStep.layerIndex)
                 }
             }
         }
@@ -304,7 +308,7 @@ public struct QKDecomposition: Metric {
                         bySteps: terms.map { term in
                             let row = index * terms.count + term
                             guard !places.isEmpty else { return [] }
-                            return Array(places[row * steps.count * layers..<(row + 1) * steps.count * layers])
+                            return Array(places[row * steps * layers..<(row + 1) * steps * layers])
                         })
                 }, coverage: coverage, undefined: undefined)
         }

@@ -5,6 +5,9 @@ import TraceFormat
 public struct SinkNorms: Metric {
     /// `norms`.
     public static let name = "norms"
+    /// What it is, in a line.
+    public static let summary =
+        "L2 norms of keys, values, queries and outputs at sinks against others (arXiv 2410.10781)"
 
     /// When a key is a sink.
     public let rule: SinkRule

@@ -7,6 +7,9 @@ import TraceFormat
 public struct ValueWeighted: Metric {
     /// `value_weighted`.
     public static let name = "value_weighted"
+    /// What it is, in a line.
+    public static let summary =
+        "sinks' share of received sums weighted by the norms of values (arXiv 2601.19657)"
 
     /// When a key is a sink.
     public let rule: SinkRule
@@ -32,7 +35,7 @@ public struct ValueWeighted: Metric {
     /// Shares and agreement by layer and head.
     public func result(_ outcome: Outcome, on subject: Subject) -> MetricResult {
         let sites = [Axis.layers(of: subject), .heads(of: subject)]
-        let cumulative = subject.causality == .causal ? "cumulative_" : ""
+        let cumulative = subject.cumulativePrefix
         return MetricResult(
             Self.name, parameters: outcome.parameters,
             quantities: [

@@ -5,6 +5,9 @@ import TraceFormat
 public struct VectorStability: Metric {
     /// `vector_stability`.
     public static let name = "vector_stability"
+    /// What it is, in a line.
+    public static let summary =
+        "cosine of keys and of values with those of the step before (arXiv 2509.24014, 2510.14973)"
 
     /// What stands at a position, as fed in.
     enum Kind: String, CaseIterable {
@@ -69,7 +72,6 @@ public struct VectorStability: Metric {
         private let groups: [Int]
         private let kvHeads: [Int]
         private let layers: Int
-        private let steps: [Int]
         private var all: [Means]
         private var byKind: [Means]
         private var byStep: [Means]
@@ -79,17 +81,16 @@ public struct VectorStability: Metric {
             groups = Set(subject.kvPlaces).sorted()
             kvHeads = groups.map { subject.trace.plan.kvHeads[$0] }
             layers = subject.layers.count
-            steps = subject.steps
             let kinds = Kind.allCases.count
             all = Array(repeating: Means(count: layers * groups.count), count: 2)
             byKind = Array(repeating: Means(count: kinds * layers * groups.count), count: 2)
-            byStep = Array(repeating: Means(count: steps.count * kinds), count: 2)
+            byStep = Array(repeating: Means(count: subject.steps.count * kinds), count: 2)
         }
 
         /// Adds a step's cosines.
         public mutating func absorb(_ layerStep: LayerStep) throws {
             let subject = layerStep.subject
-            guard let place = steps.firstIndex(of: layerStep.step) else { return }
+            let place = subject.place(ofStep: layerStep.step)
             let kinds = (0..<subject.keyCount).map { Self.kind(of: $0, step: layerStep.step, on: subject) }
             for (vector, key) in [DatasetKey<Float>.keyCosine, .valueCosine].enumerated() {
                 guard let values = try layerStep.values(of: key) else { continue }
