@@ -34,6 +34,7 @@ struct MetricsOptions: ParsableArguments {
 
     @Option(help: "Random draws of each null of the metric nulls.")
     var null = MetricOptions().nullDraws
+    @OptionGroup var thresholds: ThresholdOptions
 
     /// What the options say. Errors: `AnalysisError` for a metric or rule that there is not.
     func settings() throws -> AnalysisSettings {
@@ -43,6 +44,7 @@ struct MetricsOptions: ParsableArguments {
         settings.options.linking = LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost)
         settings.options.firstTokens = firstTokens
         settings.options.nullDraws = null
+        thresholds.apply(to: &settings.options)
         settings.metrics = metrics.map { Set(Self.names(in: $0)) }
         if let names = settings.metrics { _ = try MetricCatalog.metrics(named: names, settings.options) }
         settings.extent = Extent(
