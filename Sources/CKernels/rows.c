@@ -6,7 +6,9 @@ enum {
     /// Rows whose weights are added up before a sum in memory is touched.
     BLOCK = 4,
     /// Elements after which the float sums along a row are emptied into a double: bounds their error to 8 additions.
-    SPAN = 8 * LANES
+    SPAN = 8 * LANES,
+    /// Weights among which the largest are found at once.
+    FEW = 2 * LANES
 };
 
 /// A bit for each of sixteen numbers.
@@ -45,10 +47,87 @@ INLINE void take_largest(Largest *largest, size_t top, const float *weights, siz
     }
 }
 
-INLINE void clear(Largest *largest, size_t top) {
+/// The last weights of a row, filled up with what is no weight.
+INLINE void fill(float *filled, const float *weights, size_t count, float filler) {
+    for (size_t i = 0; i < LANES; i++) filled[i] = i < count ? weights[i] : filler;
+}
+
+/// A bit for each of sixteen weights that is not below a bound.
+INLINE uint64_t at_least(const float *weights, float bound) {
+    const Flags found = __builtin_convertvector(*(const V_unaligned *)weights >= (V)bound, Flags);
+    uint16_t lanes;
+    memcpy(&lanes, &found, sizeof lanes);
+    return lanes;
+}
+
+/// How many of `count` numbers are larger than each of sixteen, of which the first is at `place` among them; equal ones
+/// count where they come before.
+INLINE void rank_lanes(const float *all, int count, const float *numbers, int place, int32_t *ranks) {
+    const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const V x = *(const V_unaligned *)numbers;
+    I rank = (I)0;
+    for (int i = 0; i < count; i++) rank -= ((V)all[i] > x) | (((V)all[i] == x) & (lane + place > i));
+    memcpy(ranks, &rank, sizeof rank);
+}
+
+/// Of the largest weights of sixteen parts of a row, the one of rank `top`: the row has as many that are not below it.
+INLINE float bound_of_largest(const float *row, size_t keys, size_t top) {
+    V parts = *(const V_unaligned *)row;
+    for (size_t k = LANES; k + LANES <= keys; k += LANES)
+        parts = __builtin_elementwise_max(parts, *(const V_unaligned *)(row + k));
+    float each[LANES];
+    int32_t ranks[LANES];
+    *(V_unaligned *)each = parts;
+    rank_lanes(each, LANES, each, 0, ranks);
+    for (int i = 0; i < LANES; i++)
+        if (ranks[i] == (int32_t)top - 1) return each[i];
+    return 0;
+}
+
+/// Finds the largest weights among those that are not below a bound; 0 where these are many, for they are equal.
+INLINE int find_among_few(Largest *largest, const float *row, size_t keys, float bound) {
+    float weights[FEW] = {0};
+    int32_t places[FEW], ranks[FEW];
+    int count = 0;
+    for (size_t k = 0; k < keys; k += 4 * LANES) {
+        uint64_t found = 0;
+        for (size_t part = 0; part < 4 && k + part * LANES < keys; part++) {
+            const size_t first = k + part * LANES;
+            float filled[LANES];
+            if (keys - first < LANES) fill(filled, row + first, keys - first, -1);
+            found |= at_least(keys - first < LANES ? filled : row + first, bound) << (part * LANES);
+        }
+        if (count + __builtin_popcountll(found) > FEW) return 0;
+        for (; found != 0; found &= found - 1) {
+            places[count] = (int32_t)k + __builtin_ctzll(found);
+            weights[count] = row[places[count]];
+            count++;
+        }
+    }
+    for (int first = 0; first < count; first += LANES) rank_lanes(weights, count, weights + first, first, ranks + first);
+    for (int i = 0; i < count; i++) {
+        largest->weights[ranks[i]] = weights[i];
+        largest->keys[ranks[i]] = places[i];
+    }
+    return 1;
+}
+
+/// The `top` largest of a row's weights, ties to the lower key.
+INLINE void find_largest(Largest *largest, size_t top, const float *row, size_t keys) {
+    if (top <= LANES && keys >= 2 * LANES) {
+        const float bound = bound_of_largest(row, keys, top);
+        if (bound > 0 && find_among_few(largest, row, keys, bound)) return;
+    }
     for (size_t i = 0; i < top; i++) {
         largest->weights[i] = -1;
         largest->keys[i] = -1;
+    }
+    size_t k = 0;
+    for (; k + LANES <= keys; k += LANES) take_largest(largest, top, row + k, k);
+    if (k < keys) {
+        float filled[LANES];
+        fill(filled, row + k, keys - k, -1);
+        take_largest(largest, top, filled, k);
     }
 }
 
@@ -60,16 +139,11 @@ INLINE double added(const V *lanes) {
     return sum;
 }
 
-/// The last weights of a row, filled up with what is no weight.
-INLINE void fill(float *filled, const float *weights, size_t count, float filler) {
-    for (size_t i = 0; i < LANES; i++) filled[i] = i < count ? weights[i] : filler;
-}
-
 INLINE void add_row(const float *row, size_t keys, ptrdiff_t query, const uint8_t *is_masked, size_t first, size_t top,
                     ck_row_totals *total) {
     const I lane = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     Largest largest;
-    clear(&largest, top);
+    find_largest(&largest, top, row, keys);
     V ignored = (V)0.0f;
     double sum = 0, entropy = 0, distance = 0, mask_mass = 0, first_mass = 0, top_mass = 0;
     for (size_t start = 0; start < keys; start += SPAN) {
@@ -79,13 +153,10 @@ INLINE void add_row(const float *row, size_t keys, ptrdiff_t query, const uint8_
             const float *weights = row + k;
             float filled[LANES], flags[LANES];
             if (end - k >= LANES) {
-                take_largest(&largest, top, weights, k);
                 if (is_masked)
                     masses += *(const V_unaligned *)weights *
                               __builtin_convertvector(*(const B_unaligned *)(is_masked + k), V);
             } else {
-                fill(filled, weights, end - k, -1);
-                take_largest(&largest, top, filled, k);
                 fill(filled, weights, end - k, 0);
                 weights = filled;
                 for (size_t i = 0; i < LANES; i++) flags[i] = is_masked && i < end - k ? is_masked[k + i] : 0;
@@ -146,16 +217,8 @@ INLINE void add_columns(const ck_rows *rows, double *sums) {
 INLINE void top_keys(const ck_rows *rows, size_t top, int32_t *keys) {
     for (size_t row = 0; row < rows->rows; row++) {
         const float *weights = rows->weights + row * rows->keys;
-        const size_t visible = visible_keys(rows, row);
         Largest largest;
-        clear(&largest, top);
-        size_t k = 0;
-        for (; k + LANES <= visible; k += LANES) take_largest(&largest, top, weights + k, k);
-        if (k < visible) {
-            float filled[LANES];
-            fill(filled, weights + k, visible - k, -1);
-            take_largest(&largest, top, filled, k);
-        }
+        find_largest(&largest, top, weights, visible_keys(rows, row));
         memcpy(keys + row * top, largest.keys, top * sizeof(int32_t));
     }
 }

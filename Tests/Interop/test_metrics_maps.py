@@ -14,6 +14,7 @@ TRACES = {
                          "--map-steps", "0,3-6,15"],
     "vectors": ["--gen-length", 16, "--block-length", 8, "--record", "qk"],
     "causal_vectors": ["--model", "tiny-ar", "--max-new-tokens", 16, "--record", "qk"],
+    "long": ["--gen-length", 72, "--block-length", 24, "--steps", 9, "--record", "maps", "--layers", "0,5"],
     "regions": ["--gen-length", 16, "--block-length", 8, "--record", "maps"],
     "recorded": ["--gen-length", 16, "--block-length", 8, "--record", "received", "--signals", "rows,distance"],
     "causal_recorded": ["--model", "tiny-ar", "--max-new-tokens", 16, "--record", "received", "--signals", "rows,distance"],
@@ -68,7 +69,7 @@ def check_rows(found, maps, rows, tolerance, absolute=1e-12):
                 found[name + suffix], expected, rtol=tolerance, atol=absolute, err_msg=name + suffix)
 
 
-@pytest.mark.parametrize("name", ["diffusion", "selected", "selected_queries", "regions", "causal", "vectors", "causal_vectors"])
+@pytest.mark.parametrize("name", ["diffusion", "long", "selected", "selected_queries", "regions", "causal", "vectors", "causal_vectors"])
 def test_maps(map_traces, name):
     path = map_traces(name)
     maps = reference.Maps(path)
