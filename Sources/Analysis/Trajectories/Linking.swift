@@ -25,25 +25,25 @@ enum Linking {
             }
             // Square: each end has a column of its own for staying unmatched, each start a row; those meet for free.
             let size = ends.count + starts.count
-            var cost = Array(repeating: Array(repeating: 0, count: size), count: size)
+            var cost = Array(repeating: 0, count: size * size)
             for (row, end) in ends.enumerated() {
                 for column in 0..<size {
                     if column < starts.count {
-                        cost[row][column] = linkCost(
+                        cost[row * size + column] = linkCost(
                             from: end, to: starts[column], presences: presences, placed: placed, options: options)
                     } else {
-                        cost[row][column] =
+                        cost[row * size + column] =
                             column - starts.count == row ? options.unmatchedCost : Assignment.forbidden
                     }
                 }
             }
             for (place, _) in starts.enumerated() {
                 for column in starts.indices {
-                    cost[ends.count + place][column] =
+                    cost[(ends.count + place) * size + column] =
                         column == place ? options.unmatchedCost : Assignment.forbidden
                 }
             }
-            let columns = Assignment(minimising: cost).columns
+            let columns = Assignment(minimising: cost, size: size).columns
             for (row, end) in ends.enumerated() where columns[row] < starts.count {
                 followers[end] = starts[columns[row]]
             }

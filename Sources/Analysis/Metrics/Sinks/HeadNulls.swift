@@ -80,9 +80,12 @@ struct HeadNulls {
     {
         var sums = SIMD8<Double>(repeating: 0)
         var key = 0
+        let (one, other) = (UnsafeRawBufferPointer(first), UnsafeRawBufferPointer(second))
+        let width = MemoryLayout<Double>.stride
         while key + 8 <= first.count {
-            var difference = SIMD8<Double>(repeating: 0)
-            for lane in 0..<8 { difference[lane] = second[key + lane] - first[key + lane] }
+            let difference =
+                other.loadUnaligned(fromByteOffset: key * width, as: SIMD8<Double>.self)
+                - one.loadUnaligned(fromByteOffset: key * width, as: SIMD8<Double>.self)
             sums += difference.replacing(with: -difference, where: difference .< 0)
             key += 8
         }
@@ -102,15 +105,17 @@ struct HeadNulls {
     private func transport(placed places: [Int]) -> Double {
         var origin = Array(repeating: 0, count: keys)
         for (position, place) in places.enumerated() { origin[place] = position }
-        return Statistics.mean(
-            of: sets.indices.dropLast().map { step in
-                var (sum, distance) = (0.0, 0.0)
-                for position in origin {
-                    sum += shares[(step + 1) * keys + position] - shares[step * keys + position]
-                    distance += abs(sum)
-                }
-                return distance
-            })
+        return shares.withUnsafeBufferPointer { shares in
+            Statistics.mean(
+                of: sets.indices.dropLast().map { step in
+                    var (sum, distance) = (0.0, 0.0)
+                    for position in origin {
+                        sum += shares[(step + 1) * keys + position] - shares[step * keys + position]
+                        distance += abs(sum)
+                    }
+                    return distance
+                })
+        }
     }
 
     private func hopsPerStep(
@@ -119,8 +124,9 @@ struct HeadNulls {
         guard let first = sets.firstIndex(where: \.isDefined), let last = sets.lastIndex(where: \.isDefined) else {
             return .nan
         }
-        return TrajectorySummary(
-            of: Trajectory.link(presences, placed: placed, options: linking), defined: first...last
-        ).hopsPerStep
+        guard last > first else { return .nan }
+        let followers = Linking.followers(
+            of: presences, placed: placed ?? presences.map(\.position), options: linking)
+        return Double(followers.count { $0 != nil }) / Double(last - first)
     }
 }
