@@ -35,7 +35,8 @@ struct DiffCommand: ParsableCommand, ReadsTraces {
 
     func run() throws {
         if let diff = try ResultDiff.between(first, second, tolerance: tolerance) {
-            let text = json ? diff.json(tolerance: tolerance).text() : diff.lines.map(\.onOneLine).joined(separator: "\n")
+            let text =
+                json ? diff.json(tolerance: tolerance).text() : diff.lines.map(\.onOneLine).joined(separator: "\n")
             try Terminal.output(text + "\n")
             if !diff.isSame { throw ExitCode(Failure.badData) }
             return
