@@ -22,7 +22,7 @@ extension Cohort {
             source($0).contentHash ?? ""
         }
         for field in ["model", "sampler", "seed", "causality", "prompt_id"] {
-            column(field, "\(field) of the trace") { source($0).group(by: field) ?? "" }
+            column(field, "\(field) of the trace") { source($0).group(by: field) }
         }
         if !groupNames.isEmpty { column("trace_group", "group of the trace") { groupNames[groupOfTrace[$0]] } }
 

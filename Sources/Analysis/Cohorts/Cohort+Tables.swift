@@ -69,7 +69,7 @@ extension Cohort {
             let source = item.result.source
             let head: [Cell] =
                 [.text(item.name), source.contentHash.map(Cell.text) ?? .missing]
-                + ["model", "sampler", "seed", "causality", "prompt_id"].map { .text(source.group(by: $0) ?? "") }
+                + ["model", "sampler", "seed", "causality", "prompt_id"].map { .text(source.group(by: $0)) }
                 + [groupNames.isEmpty ? .missing : .text(groupNames[groupOfTrace[trace]])]
             for quantity in quantities {
                 let own = quantity.axes.map(\.column)

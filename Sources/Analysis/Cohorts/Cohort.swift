@@ -57,6 +57,7 @@ public struct Cohort: Sendable {
     /// ``AnalysisError/badParameter(name:value:reason:)`` for a field by which nothing can be grouped.
     public init(of entries: [CohortEntry], _ options: Options, threads: Int = 1) throws(AnalysisError) {
         try options.bootstrap.validate()
+        for field in options.groupBy { try TraceSource.check(groupField: field) }
         guard let first = entries.first else {
             throw .badParameter(name: "traces", value: "none", reason: "there is nothing to bring together")
         }
@@ -99,15 +100,7 @@ public struct Cohort: Sendable {
         }
         var groups: [String] = []
         for trace in traces where !options.groupBy.isEmpty {
-            var parts: [String] = []
-            for field in options.groupBy {
-                guard let part = trace.result.source.group(by: field) else {
-                    throw .badParameter(
-                        name: "group-by", value: field,
-                        reason: "fields are \(TraceSource.groupFields.joined(separator: ", "))")
-                }
-                parts.append(part)
-            }
+            let parts = options.groupBy.map { trace.result.source.group(by: $0) }
             groups.append(parts.joined(separator: ", "))
         }
         let groupNames = Set(groups).sorted()
@@ -121,6 +114,15 @@ public struct Cohort: Sendable {
         quantities = Self.quantities(
             traces.map(\.result), groups: groupNames.map { name in groups.indices.filter { groups[$0] == name } },
             options.bootstrap, threads: threads)
+    }
+
+    /// Metrics that some traces cannot give: of how many, and why not of the first of them.
+    public var leftOut: [(metric: String, traces: Int, reason: String)] {
+        let all = traces.flatMap(\.result.leftOut)
+        return all.map(\.metric).uniqued.map { metric in
+            let found = all.filter { $0.metric == metric }
+            return (metric, found.count, found.first?.reason ?? "")
+        }
     }
 
     private static func quantities(

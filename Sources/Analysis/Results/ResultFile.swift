@@ -38,9 +38,12 @@ package enum ResultFile {
             let json = try CohortEntry.json(at: file)
             guard TraceFailure(json) == nil else { continue }
             let result = try TraceResult(json, path: file).labelled
+            // The settings are the folder's.
             traces.groups.append(
                 LabelledGroup(
-                    String(name.dropLast(".json".count)), attributes: result.attributes, groups: result.groups))
+                    String(name.dropLast(".json".count)),
+                    attributes: result.attributes.filter { $0.name == "trace" || $0.name == "left_out" },
+                    groups: result.groups))
         }
         contents.groups.append(traces)
         return contents

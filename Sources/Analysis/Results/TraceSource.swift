@@ -64,9 +64,18 @@ public struct TraceSource: Sendable, Equatable {
         "folder",
     ]
 
+    /// Refuses a name that is none of ``groupFields``. Throws ``AnalysisError/badParameter(name:value:reason:)``.
+    public static func check(groupField field: String) throws(AnalysisError) {
+        let parts = field.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        guard groupFields.contains(parts.count == 2 && !parts[1].isEmpty ? "\(parts[0]).NAME" : field) else {
+            throw .badParameter(
+                name: "group-by", value: field, reason: "fields are \(groupFields.joined(separator: ", "))")
+        }
+    }
+
     /// What a field of ``groupFields`` says, as text; `none` where it says nothing. `sampler.steps` is a parameter of the
-    /// sampler, `folder` the folder that the file lies in. Nil for a name that is no field.
-    public func group(by field: String) -> String? {
+    /// sampler, `folder` the folder that the file lies in.
+    public func group(by field: String) -> String {
         if field == "folder" {
             let parent = URL(fileURLWithPath: path).deletingLastPathComponent().lastPathComponent
             return parent.isEmpty ? "none" : parent
@@ -74,7 +83,6 @@ public struct TraceSource: Sendable, Equatable {
         let parts = field.split(separator: ".", maxSplits: 1).map(String.init)
         let isParameter = parts.count == 2
         let name = isParameter && parts[0] == "sampler" ? "sampler_parameters" : parts.first ?? ""
-        guard Self.groupFields.contains(isParameter ? "\(parts[0]).NAME" : field) else { return nil }
         let value = provenance.first { $0.name == name }?.value
         switch isParameter ? value?[parts[1]] : value {
         case nil, .null, .text(""): return "none"

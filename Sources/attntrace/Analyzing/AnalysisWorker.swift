@@ -114,7 +114,8 @@ struct AnalysisWorker {
     }
 
     private func fail(_ path: String, _ error: any Error) throws -> Report {
-        let reason = Failure.line(for: error)
+        let line = Failure.line(for: error)
+        let reason = line.contains(path) ? line : "\(path): \(line)"
         let codes = (error as? TraceAnalysis.Broken)?.codes ?? []
         try folder.write(TraceFailure(path: path, codes: codes, reason: reason), settings: settings)
         return Report(path, .failed, reason)

@@ -183,6 +183,9 @@ extension AnalysisFolder {
             Terminal.warn("\(duplicate.path): the same trace as \(duplicate.of): counted once".onOneLine)
         }
         for failure in cohort.failures { Terminal.warn("not counted: \(failure.reason)".onOneLine) }
+        for item in cohort.leftOut {
+            Terminal.warn("left out of \(item.traces) traces: \(item.metric): \(item.reason)".onOneLine)
+        }
         switch result.chosen {
         case .table: try Terminal.output(cohort.overview.text(limit: result.rows > 0 ? result.rows : nil) + "\n")
         case .csv: try Terminal.output((cohort.groupNames.isEmpty ? cohort.table : cohort.groupTable).csv())

@@ -21,6 +21,7 @@ struct CohortOptions: ParsableArguments {
         options.bootstrap = Bootstrap(confidence: confidence, draws: draws, seed: seed)
         try options.bootstrap.validate()
         options.groupBy = groupBy?.split(separator: ",").map(String.init) ?? []
+        for field in options.groupBy { try TraceSource.check(groupField: field) }
         return options
     }
 }
