@@ -39,10 +39,10 @@ struct SinksCommand: ParsableCommand, ReadsTrace {
 
     func run() throws {
         guard explain.isEmpty else { return try explainKey() }
+        let which = table ?? (result.chosen == .table && !query.isGiven ? .summary : .sinks)
         let analysis = try SinkAnalysis(
             of: Trace(path: trace), rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet,
-            heads: rule.headSet)
-        let which = table ?? (result.chosen == .table && !query.isGiven ? .summary : .sinks)
+            heads: rule.headSet, details: which == .sinks)
         let chosen = try query.applied(
             to: which == .sinks
                 ? analysis.sinksTable : result.chosen == .table ? analysis.overview() : analysis.summary)

@@ -51,7 +51,8 @@ struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
         }
         let analysis = try SinkAnalysis(
             of: trace, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet, heads: rule.headSet,
-            linking: LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost))
+            linking: LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost),
+            details: table != .summary)
         let whole =
             switch table {
             case .summary: result.chosen == .table ? analysis.overview() : analysis.summary

@@ -99,11 +99,10 @@ enum Failure {
     private static func analysisCode(_ error: AnalysisError) -> Int32 {
         switch error {
         case .receivedNotRecorded, .answerRowsNotRecorded, .noSteps, .stepsOutOfOrder, .shapeMismatch,
-            .inputsNotRecorded, .notDeclared:
+            .inputsNotRecorded, .notDeclared, .notAResult:
             badData
         case .windowNeedsCausalTrace, .noSuchLayer, .noSuchHead, .noSuchStep, .noSuchPosition, .unknownRule,
-            .unknownUnit, .unknownScope,
-            .badParameter:
+            .unknownUnit, .unknownScope, .badParameter, .noSuchRegion, .settingsDiffer:
             usage
         }
     }
