@@ -142,7 +142,7 @@ def ours(command, path, threads, out):
         process = subprocess.Popen(list(map(str, arguments)), stdout=file)
         # What the system tells of an ended child counts the parent that it was forked from.
         while process.poll() is None:
-            peak = max(peak, peak_memory(process.pid))
+            peak = max(peak, sum(map(peak_memory, family(process.pid))))
             time.sleep(0.01)
         seconds = time.perf_counter() - begin
     if process.returncode:
@@ -150,9 +150,18 @@ def ours(command, path, threads, out):
     return {"seconds": [seconds], "peak": peak}
 
 
+def family(pid):
+    """A process and those that it started."""
+    children = [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
+    return [pid, *(each for child in children for each in family(child))]
+
+
 def peak_memory(pid):
     """The most memory that a process ever had; 0 where it has just ended."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
 
 

@@ -48,21 +48,21 @@ struct MapReader: Sendable {
 
     /// Hands over the maps of one layer at one step, by head, then query, as far as chunks allow.
     func forEachTile(
-        step: Int, place: Int, layer: Int, _ buffers: ThreadBuffers, _ body: (borrowing MapTile) throws -> Void
+        of layerStep: LayerStep, place: Int, _ buffers: ThreadBuffers, _ body: (borrowing MapTile) throws -> Void
     ) throws {
         if let stored {
-            try forEachStoredTile(of: stored, step: step, place: place, layer: layer, buffers, body)
+            try forEachStoredTile(of: stored, layerStep, place: place, buffers, body)
         } else if let rebuilt {
-            try forEachRebuiltTile(of: rebuilt, step: step, layer: layer, buffers, body)
+            try forEachRebuiltTile(of: rebuilt, layerStep, buffers, body)
         }
     }
 
     private func forEachStoredTile(
-        of stored: DatasetView<Float16>, step: Int, place: Int, layer: Int, _ buffers: ThreadBuffers,
+        of stored: DatasetView<Float16>, _ layerStep: LayerStep, place: Int, _ buffers: ThreadBuffers,
         _ body: (borrowing MapTile) throws -> Void
     ) throws {
         let keys = stored.shape[4]
-        let layerPlace = subject.layerPlaces[layer]
+        let layerPlace = subject.layerPlaces[layerStep.layerIndex]
         for heads in headGroups {
             for block in blocks {
                 let rows = block.places.count
@@ -75,7 +75,7 @@ struct MapReader: Sendable {
                 for (headIndex, head) in subject.headPlaces.enumerated() where heads.contains(head) {
                     let first = (head - heads.lowerBound) * rows * keys
                     try forEachTile(
-                        of: block, step: step, layer: layer, headIndex: headIndex, keys: keys, buffers, body
+                        of: block, layerStep, headIndex: headIndex, keys: keys, buffers, body
                     ) { rows, weights in
                         let part = first + rows.lowerBound * keys..<first + rows.upperBound * keys
                         Float16Conversion.decode(from: UnsafeBufferPointer(rebasing: halves[part]), to: weights)
@@ -86,16 +86,17 @@ struct MapReader: Sendable {
     }
 
     private func forEachRebuiltTile(
-        of rebuilt: RebuiltMaps, step: Int, layer: Int, _ buffers: ThreadBuffers,
+        of rebuilt: RebuiltMaps, _ layerStep: LayerStep, _ buffers: ThreadBuffers,
         _ body: (borrowing MapTile) throws -> Void
     ) throws {
         for heads in headGroups {
             let places = subject.headPlaces.filter(heads.contains)
-            let vectors = try rebuilt.heads(places, step: step, layer: subject.layerPlaces[layer])
+            let vectors = try rebuilt.heads(
+                places, step: layerStep.step, layer: subject.layerPlaces[layerStep.layerIndex])
             for (headIndex, head) in subject.headPlaces.enumerated() where heads.contains(head) {
                 for block in blocks {
                     try forEachTile(
-                        of: block, step: step, layer: layer, headIndex: headIndex, keys: vectors.keyCount, buffers, body
+                        of: block, layerStep, headIndex: headIndex, keys: vectors.keyCount, buffers, body
                     ) { rows, weights in
                         let places =
                             block.places.lowerBound + rows.lowerBound..<block.places.lowerBound + rows.upperBound
@@ -108,7 +109,7 @@ struct MapReader: Sendable {
 
     /// Cuts a block of rows of one head into tiles. `fill` makes the weights of some rows, counted from the block's first.
     private func forEachTile(
-        of block: Run, step: Int, layer: Int, headIndex: Int, keys: Int, _ buffers: ThreadBuffers,
+        of block: Run, _ layerStep: LayerStep, headIndex: Int, keys: Int, _ buffers: ThreadBuffers,
         _ body: (borrowing MapTile) throws -> Void,
         fill: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws -> Void
     ) throws {
@@ -121,7 +122,8 @@ struct MapReader: Sendable {
                 try fill(part, weights)
                 try body(
                     MapTile(
-                        subject: subject, step: step, layerIndex: layer, headIndex: headIndex,
+                        subject: subject, layerStep: layerStep, step: layerStep.step,
+                        layerIndex: layerStep.layerIndex, headIndex: headIndex,
                         places: block.places.lowerBound + part.lowerBound..<block.places.lowerBound + part.upperBound,
                         queries: UnsafeBufferPointer(rebasing: positions[part]), keyCount: keys,
                         weights: UnsafeBufferPointer(weights)))

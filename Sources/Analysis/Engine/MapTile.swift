@@ -6,6 +6,8 @@ import CKernels
 public struct MapTile {
     /// The trace and the part of it that is looked at.
     public let subject: Subject
+    /// What else the trace holds of its step and layer.
+    public let layerStep: LayerStep
     /// The step.
     public let step: Int
     /// Place of the layer among those looked at.

@@ -77,12 +77,12 @@ struct UnitWalk: Sendable {
     private func absorb(
         layer: Int, step: Int, received: StepFrame?, _ buffers: ThreadBuffers, into parts: inout [any Reduction]
     ) throws {
+        let layerStep = LayerStep(subject: subject, step: step, layerIndex: layer, received: received, views: views)
         if let maps, let place = views.rowPlace(ofStep: step) {
-            try maps.forEachTile(step: step, place: place, layer: layer, buffers) { tile in
+            try maps.forEachTile(of: layerStep, place: place, buffers) { tile in
                 for place in parts.indices where readers[place].contains(.maps) { try parts[place].absorb(tile) }
             }
         }
-        let layerStep = LayerStep(subject: subject, step: step, layerIndex: layer, received: received, views: views)
         for place in parts.indices { try parts[place].absorb(layerStep) }
     }
 
