@@ -167,7 +167,8 @@ def peak_memory(pid):
 
 def check(out, peer_out, name):
     """Both sides say the same. NumPy sums in single precision, and picks among equal weights as it likes."""
-    found = {q["name"]: q["values"] for result in json.loads(Path(out).read_text()) for q in result["quantities"]}
+    said = json.loads(Path(out).read_text())
+    found = {q["name"]: q["values"] for result in said["metrics"] for q in result["quantities"]}
     theirs = np.load(peer_out)
     for statistic, values in zip(STATISTICS, theirs["rows"]):
         np.testing.assert_allclose(found[statistic], values.reshape(-1), rtol=1e-4, err_msg=f"{name}: {statistic}")

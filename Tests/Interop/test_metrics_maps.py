@@ -46,7 +46,7 @@ def map_traces(tmp_path_factory, traces):
 
 def analyze(path, names, *arguments):
     """Every quantity by name, as an array with NaN."""
-    results = answer_json("analyze", path, "--metrics", names, "--json", *arguments)
+    results = answer_json("analyze", path, "--metrics", names, "--json", *arguments)["metrics"]
     return {
         quantity["name"]: np.array(quantity["values"], float).reshape([len(labels) for labels in quantity["axes"].values()])
         for result in results for quantity in result["quantities"]

@@ -14,6 +14,9 @@ struct LayerSums: Sendable {
         body(&layers[layer, default: Array(repeating: 0, count: count)])
     }
 
+    /// Takes a layer's sums away; nil where there are none.
+    mutating func remove(_ layer: Int) -> [Double]? { layers.removeValue(forKey: layer) }
+
     /// Adds sums to sums.
     mutating func merge(_ other: LayerSums) {
         for (layer, sums) in other.layers {

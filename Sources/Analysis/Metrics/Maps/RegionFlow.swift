@@ -14,8 +14,8 @@ public struct RegionFlow: Metric {
     /// `region_flow`.
     public static let name = "region_flow"
 
-    /// Numbers that the matrices of all layers and steps may hold: 64 MiB.
-    static let limit = 8 << 20
+    /// Numbers that a matrix for each step may hold together: 32 MiB.
+    static let limit = 4 << 20
 
     /// Measures the flow between regions.
     public init() {}
@@ -23,17 +23,15 @@ public struct RegionFlow: Metric {
     /// Maps.
     public func inputs(of subject: Subject) -> Set<Input> { [.maps] }
 
-    /// An empty reduction; throws where regions, layers and steps are too many to hold a matrix of each.
+    /// An empty reduction; throws where regions and steps are too many to hold a matrix of each.
     public func start(on subject: Subject) throws -> Gathering {
         let partition = RegionPartition(of: subject)
         let count = partition.names.count
         let steps = Self.steps(of: subject)
-        guard steps.count * subject.layers.count * count * (count + 1) <= Self.limit else {
+        guard steps.count * count * count <= Self.limit else {
             throw AnalysisError.badParameter(
                 name: "regions", value: "\(count)",
-                reason:
-                    "a matrix of them for each of \(steps.count) steps and \(subject.layers.count) layers takes too "
-                    + "much memory; choose fewer steps or layers")
+                reason: "a matrix of them for each of \(steps.count) steps takes too much memory; choose fewer steps")
         }
         return Gathering(subject, partition, steps: steps)
     }
@@ -86,7 +84,19 @@ public struct RegionFlow: Metric {
         let unknown: Int
     }
 
-    /// Sums by layer and step.
+    /// Layers that follow each other, rolled out.
+    private struct Layers: StepRun {
+        /// The product of the layers' matrices, one for each step.
+        var flow: [RegionMatrix]
+        /// Whether each region has rows, (step, region).
+        var hasRows: [Bool]
+
+        mutating func append(_ later: Layers) throws {
+            for step in flow.indices { flow[step] = later.flow[step] * flow[step] }
+        }
+    }
+
+    /// Sums of layers that are not whole yet by step, products of those that are.
     public struct Gathering: Reduction {
         private let subject: Subject
         private let partition: RegionPartition
@@ -95,6 +105,10 @@ public struct RegionFlow: Metric {
         private let regions: Int
         /// Of each layer (step, query region, 1 + key region): the number of rows, then the mass.
         private var cells: LayerSums
+        /// Of each whole layer the mean over steps, (query region, key region).
+        private var mass: [Int: [Double]] = [:]
+        /// Whole layers by their place.
+        private var whole = StepRuns<Layers>()
         // What the rows of one step give to each key, (query region, key).
         private var columns: [Double] = []
         private var rows: [Double] = []
@@ -143,35 +157,54 @@ public struct RegionFlow: Metric {
             columns = []
         }
 
-        /// Adds sums to sums.
-        public mutating func merge(_ other: Gathering) throws { cells.merge(other.cells) }
+        /// Adds sums to sums, and multiplies layers that meet.
+        public mutating func merge(_ other: Gathering) throws {
+            cells.merge(other.cells)
+            mass.merge(other.mass) { mine, _ in mine }
+            try whole.merge(other.whole)
+        }
 
-        /// Multiplies layers in order.
+        /// Makes matrices of sums, and multiplies layers that meet: layers need not wait for each other.
+        public mutating func settle() throws {
+            for layer in subject.layers.indices {
+                guard let sums = cells.remove(layer) else { continue }
+                var mean = Mean(count: regions * regions)
+                var flow: [RegionMatrix] = []
+                for (place, step) in steps.enumerated() {
+                    let isPresent = presence(step: step)
+                    let pooled = matrix(sums, step: place, isPresent)
+                    mean.add(pooled.values)
+                    flow.append(pooled.withResidual(isPresent))
+                }
+                mass[layer] = mean.values
+                let hasRows = (0..<steps.count * regions).map { sums[$0 * (regions + 1)] > 0 }
+                try whole.insert(Layers(flow: flow, hasRows: hasRows), at: layer..<layer + 1)
+            }
+        }
+
+        /// The product of all layers, and means over steps.
         public func finish() throws -> Outcome {
             let size = regions * regions
-            var mass = Mean(count: subject.layers.count * size)
+            let layers = whole.runs.first?.run
             var meanFlow = Mean(count: size)
             var flow: [Double] = []
             var (absent, unknown) = (0, 0)
             for (place, step) in steps.enumerated() {
                 let isPresent = presence(step: step)
                 absent += isPresent.count { !$0 }
-                var rolled = RegionMatrix.identity(regions)
-                for layer in subject.layers.indices {
-                    let pooled = matrix(layer: layer, step: place, isPresent)
-                    mass.add(pooled.values, at: layer * size)
-                    rolled = pooled.withResidual(isPresent) * rolled
+                unknown += isPresent.indices.count {
+                    isPresent[$0] && !(layers?.hasRows[place * regions + $0] ?? false)
                 }
-                unknown += isPresent.indices.count { region in
-                    isPresent[region] && rows(of: region, step: place) == 0
+                let values = (0..<size).map { cell in
+                    guard isPresent[cell / regions], isPresent[cell % regions] else { return Double.nan }
+                    return layers?.flow[place].values[cell] ?? .nan
                 }
-                let values = rolled.values.indices.map { cell in
-                    isPresent[cell / regions] && isPresent[cell % regions] ? rolled.values[cell] : .nan
-                }
-                meanFlow.add(values, at: 0)
+                meanFlow.add(values)
                 flow += values
             }
-            return Outcome(mass: mass.values, flow: flow, meanFlow: meanFlow.values, absent: absent, unknown: unknown)
+            return Outcome(
+                mass: subject.layers.indices.flatMap { mass[$0] ?? Array(repeating: .nan, count: size) }, flow: flow,
+                meanFlow: meanFlow.values, absent: absent, unknown: unknown)
         }
 
         /// Whether each region has a position at a step.
@@ -181,17 +214,12 @@ public struct RegionFlow: Metric {
             return isPresent
         }
 
-        private func rows(of region: Int, step: Int) -> Double {
-            subject.layers.indices.first.flatMap { cells[$0] }?[(step * regions + region) * (regions + 1)] ?? 0
-        }
-
         /// A layer's pooled matrix: NaN in rows without a query and columns without a key.
-        private func matrix(layer: Int, step: Int, _ isPresent: [Bool]) -> RegionMatrix {
-            let sums = cells[layer]
+        private func matrix(_ sums: [Double], step: Int, _ isPresent: [Bool]) -> RegionMatrix {
             let values = (0..<regions * regions).map { cell -> Double in
                 let (query, key) = (cell / regions, cell % regions)
                 let at = (step * regions + query) * (regions + 1)
-                guard let sums, isPresent[key], sums[at] > 0 else { return .nan }
+                guard isPresent[key], sums[at] > 0 else { return .nan }
                 return sums[at + 1 + key] / sums[at]
             }
             return RegionMatrix(count: regions, values: values)
@@ -208,10 +236,10 @@ public struct RegionFlow: Metric {
             counts = Array(repeating: 0, count: count)
         }
 
-        mutating func add(_ values: [Double], at first: Int) {
+        mutating func add(_ values: [Double]) {
             for (place, value) in values.enumerated() where !value.isNaN {
-                sums[first + place] += value
-                counts[first + place] += 1
+                sums[place] += value
+                counts[place] += 1
             }
         }
 
