@@ -18,6 +18,12 @@ public enum AnalysisError: Error, Equatable, Sendable {
     case noSuchPosition(Int, count: Int)
     /// The trace lacks what a metric reads.
     case inputsNotRecorded(path: String, metric: String, inputs: [String])
+    /// The trace has no region of that name.
+    case noSuchRegion(String, path: String, regions: [String])
+    /// The file is none that an analysis wrote.
+    case notAResult(path: String, reason: String)
+    /// Results that were told otherwise, or defined otherwise, cannot be taken together.
+    case settingsDiffer(path: String, difference: String)
     /// A metric read a dataset that it had not asked for, or one that has no values.
     case notDeclared(object: String)
     /// No sink rule has that name.
@@ -56,6 +62,13 @@ extension AnalysisError: CustomStringConvertible {
             "position \(position) is not among the \(count) that were fed in"
         case .inputsNotRecorded(let path, let metric, let inputs):
             "\(path): \(metric) needs \(inputs.joined(separator: ", ")), which the trace does not hold"
+        case .noSuchRegion(let name, let path, let regions):
+            "\(path): no region '\(name)'; "
+                + (regions.isEmpty ? "the trace has none" : "regions: \(regions.joined(separator: ", "))")
+        case .notAResult(let path, let reason):
+            "\(path): not a result of an analysis: \(reason)"
+        case .settingsDiffer(let path, let difference):
+            "\(path): results of another analysis: \(difference)"
         case .notDeclared(let object):
             "/\(object) is not among the inputs that the metric declared"
         case .unknownRule(let name):

@@ -14,6 +14,7 @@ static inline hid_t chdf5_dataset_create(void) { return H5P_DATASET_CREATE; }
 static inline hid_t chdf5_dataset_access(void) { return H5P_DATASET_ACCESS; }
 static inline hid_t chdf5_group_create(void) { return H5P_GROUP_CREATE; }
 static inline hid_t chdf5_f32le(void) { return H5T_IEEE_F32LE; }
+static inline hid_t chdf5_f64le(void) { return H5T_IEEE_F64LE; }
 static inline hid_t chdf5_i32le(void) { return H5T_STD_I32LE; }
 static inline hid_t chdf5_i64le(void) { return H5T_STD_I64LE; }
 static inline hid_t chdf5_u64le(void) { return H5T_STD_U64LE; }

@@ -7,6 +7,8 @@ public protocol Metric: Sendable {
 
     /// Its name, as in docs/metrics.md and on the command line.
     static var name: String { get }
+    /// What it is, in a line: unit, what it is computed of, source.
+    static var summary: String { get }
     /// What it reads of this trace.
     func inputs(of subject: Subject) -> Set<Input>
     /// An empty reduction.
@@ -18,6 +20,9 @@ public protocol Metric: Sendable {
 }
 
 extension Metric {
+    /// Said in docs/metrics.md alone.
+    public static var summary: String { "" }
+
     func erasedResult(_ gathered: any Reduction, on subject: Subject) throws -> MetricResult {
         result(try outcome(gathered), on: subject)
     }

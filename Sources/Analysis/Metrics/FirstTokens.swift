@@ -5,6 +5,8 @@ import TraceFormat
 public struct FirstTokens: Metric {
     /// `first_tokens`.
     public static let name = "first_tokens"
+    /// What it is, in a line.
+    public static let summary = "share of attention on the first k tokens, mean over steps (arXiv 2309.17453)"
 
     /// How many tokens count as the first.
     public let count: Int

@@ -142,6 +142,7 @@ extension SinkAnalysis {
                 Column("lifetime", .integer, unit: "steps"), Column("start_position", .integer),
                 Column("end_position", .integer), Column("hops", .integer, unit: "count"),
                 Column("hops_per_step", .number, unit: "hops/step"),
+                Column("hop_distance", .number, unit: "positions"), Column("hop_length", .number, unit: "positions"),
                 Column("net_displacement", .integer, unit: "positions"),
                 Column("path_length", .integer, unit: "positions"),
                 Column("drift", .number, unit: "positions/step"),
@@ -153,6 +154,8 @@ extension SinkAnalysis {
                         .integer(index), .integer(steps[trajectory.first]), .integer(steps[trajectory.last]),
                         .integer(trajectory.lifetime), .integer(trajectory.start), .integer(trajectory.end),
                         .integer(trajectory.hops.count), .number(trajectory.hopsPerStep),
+                        .number(Statistics.mean(of: trajectory.hops.lazy.map { Double($0.distance) })),
+                        .number(Statistics.mean(of: trajectory.hops.lazy.map { Double(abs($0.distance)) })),
                         .integer(trajectory.netDisplacement), .integer(trajectory.pathLength),
                         .number(trajectory.drift), .integer(trajectory.distinctPositions),
                         .text(site.trajectoryKinds[index].rawValue),
@@ -168,7 +171,7 @@ extension SinkAnalysis {
             columns: siteColumns + [
                 Column("trajectory", .integer), Column("from_step", .integer), Column("to_step", .integer),
                 Column("from_position", .integer), Column("to_position", .integer),
-                Column("distance", .integer, unit: "positions"), Column("from_token", .text),
+                Column("hop_distance", .integer, unit: "positions"), Column("from_token", .text),
                 Column("to_token", .text),
             ],
             rows: sites.flatMap { site in

@@ -14,11 +14,11 @@ public enum Cell: Sendable, Hashable {
     /// A whole number, or nothing.
     static func integer(orMissing value: Int?) -> Cell { value.map(Cell.integer) ?? .missing }
 
-    /// The cell as JSON; NaN and nothing are both null.
+    /// The cell as JSON; NaN and nothing are both null, the infinities text.
     var json: JSONValue {
         switch self {
         case .integer(let value): .integer(value)
-        case .number(let value): .number(value)
+        case .number(let value): .exact(value)
         case .text(let value): .text(value)
         case .flag(let value): .flag(value)
         case .missing: .null

@@ -11,17 +11,11 @@ struct Permutation {
     init(of count: Int, seed: UInt64, site: Site, replicate: Int) {
         let layer = UInt64(truncatingIfNeeded: (site.layer ?? -1) + 1)
         let head = UInt64(truncatingIfNeeded: (site.head ?? -1) + 1)
-        var state = seed ^ (layer << 40) ^ (head << 20) ^ UInt64(truncatingIfNeeded: replicate)
-        func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var value = state
-            value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-            return value ^ (value >> 31)
-        }
+        var random = SplitMix64(
+            seed: seed ^ (layer << 40) ^ (head << 20) ^ UInt64(truncatingIfNeeded: replicate))
         var places = Array(0..<count)
         for last in stride(from: count - 1, to: 0, by: -1) {
-            places.swapAt(last, Int(next().multipliedFullWidth(by: UInt64(last + 1)).high))
+            places.swapAt(last, random.next(below: last + 1))
         }
         self.places = places
     }

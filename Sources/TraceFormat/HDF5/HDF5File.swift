@@ -7,6 +7,8 @@ final class HDF5File: Sendable {
     let path: String
     let id: hid_t
     private let handle: Mutex<Handle?>
+    /// Chunks that were read as stored.
+    let chunkReads = Atomic(0)
 
     private init(path: String, handle: consuming Handle) {
         self.path = path
@@ -42,6 +44,8 @@ final class HDF5File: Sendable {
                 H5Pset_libver_bounds(access.id, H5F_LIBVER_V110, H5F_LIBVER_V110), "set version bounds", file: path)
             let creation = Handle(
                 try HDF5Library.check(H5Pcreate(chdf5_file_create()), "make a property list", file: path))
+            // The root group's times: the same data would give other bytes.
+            H5Pset_obj_track_times(creation.id, false)
             if let pageSize {
                 try HDF5Library.check(
                     H5Pset_file_space_strategy(creation.id, H5F_FSPACE_STRATEGY_PAGE, false, 1), "set pages", file: path

@@ -10,6 +10,7 @@ extension Int64: HDF5Number { static var fileType: hid_t { chdf5_i64le() } }
 extension UInt64: HDF5Number { static var fileType: hid_t { chdf5_u64le() } }
 extension UInt8: HDF5Number { static var fileType: hid_t { chdf5_u8le() } }
 extension Float: HDF5Number { static var fileType: hid_t { chdf5_f32le() } }
+extension Double: HDF5Number { static var fileType: hid_t { chdf5_f64le() } }
 
 /// Makes HDF5 types for the format's element types. Each call returns a new id that the caller owns.
 enum HDF5Type {
@@ -19,6 +20,14 @@ enum HDF5Type {
         try HDF5Library.check(H5Tset_size(type, width), "size a type", file: file)
         H5Tset_cset(type, H5T_CSET_UTF8)
         H5Tset_strpad(type, H5T_STR_NULLPAD)
+        return type
+    }
+
+    /// UTF-8 of any length, as netCDF's strings are. Not in a file that is read while it is written.
+    static func variableText(file: String) throws -> hid_t {
+        let type = try HDF5Library.check(H5Tcopy(chdf5_c_s1()), "copy a type", file: file)
+        try HDF5Library.check(H5Tset_size(type, chdf5_variable()), "size a type", file: file)
+        H5Tset_cset(type, H5T_CSET_UTF8)
         return type
     }
 

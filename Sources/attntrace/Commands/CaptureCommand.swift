@@ -76,30 +76,11 @@ struct CaptureCommand: ParsableCommand {
             throw UsageError("--prompts writes a trace a prompt: name their folder with --output")
         }
         let file = try options.prompt.promptFile(at: path)
-        try createFolder(folder)
+        try WholeFile.createFolder(folder)
         let entries = options.batch.shard?.of(file.entries) ?? file.entries
         let batch = BatchRun(
             session: try CaptureSession(options), path: path, entries: entries, folder: folder, printsJSON: json)
         let summary = try batch.run()
         if summary.failures.count > 0 { throw ExitCode(Failure.badData) }
-    }
-
-    /// Creates a folder, and those that it is in, unless it is there. By the system's calls: what Foundation throws does not
-    /// always say why.
-    private func createFolder(_ path: String) throws {
-        guard mkdir(path, 0o777) != 0 else { return }
-        var reason = errno
-        let parent = URL(fileURLWithPath: path).deletingLastPathComponent().path
-        if reason == ENOENT, parent != path {
-            try createFolder(parent)
-            guard mkdir(path, 0o777) != 0 else { return }
-            reason = errno
-        }
-        var isFolder: ObjCBool = false
-        if reason == EEXIST, FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
-            return
-        }
-        throw TraceError.system(
-            path: path, operation: "create the folder", reason: String(cString: strerror(reason)))
     }
 }

@@ -2,25 +2,26 @@ import Analysis
 import ArgumentParser
 import TraceFormat
 
-/// `attntrace diff`: where two traces differ.
+/// `attntrace diff`: where two traces differ, or two results of analyses.
 struct DiffCommand: ParsableCommand, ReadsTraces {
     static let configuration = CommandConfiguration(
         commandName: "diff",
-        abstract: "Name the first place where two traces differ, dataset by dataset, and by how much.",
+        abstract: "Name where two traces, or two results of analyses, differ, and by how much.",
         discussion: """
             Compares values, not files: traces that are stored otherwise may be the same. Exit code 0 when they are, 1 \
-            when not.
+            when not. Results (JSON, HDF5, or the folder of an analysis) are told by their content, and compared label by label.
 
             Examples:
               attntrace diff a.h5 b.h5
               attntrace diff a.h5 rounded.h5 --tolerance 0.001 --json
+              attntrace diff results results-again
             """)
 
     @Option(help: "Absolute differences up to it do not count.")
     var tolerance = 0.0
     @Flag(help: "Print as JSON.")
     var json = false
-    @Argument(help: "A trace.")
+    @Argument(help: "A trace, or a result.")
     var first: String
     @Argument(help: "Another.")
     var second: String
@@ -33,6 +34,13 @@ struct DiffCommand: ParsableCommand, ReadsTraces {
     }
 
     func run() throws {
+        if let diff = try ResultDiff.between(first, second, tolerance: tolerance) {
+            let text =
+                json ? diff.json(tolerance: tolerance).text() : diff.lines.map(\.onOneLine).joined(separator: "\n")
+            try Terminal.output(text + "\n")
+            if !diff.isSame { throw ExitCode(Failure.badData) }
+            return
+        }
         let diff = try TraceDiff(try Trace(path: first), try Trace(path: second), tolerance: tolerance)
         try Terminal.output((json ? description(of: diff).text() : text(of: diff)) + "\n")
         if !diff.isSame { throw ExitCode(Failure.badData) }

@@ -2,6 +2,7 @@ import Analysis
 import ArgumentParser
 import Capture
 import Foundation
+import Importing
 import Tokenizer
 import TraceFormat
 
@@ -56,6 +57,8 @@ enum Failure {
         case let error as TokenizerError: error.code == .unreadable ? system : badData
         case let error as AnalysisError: analysisCode(error)
         case is PromptFileError: badData
+        case is QueryError: usage
+        case let error as ImportError: importCode(error)
         case is UsageError: usage
         case is CocoaError: system
         default: nil
@@ -85,14 +88,21 @@ enum Failure {
         }
     }
 
+    private static func importCode(_ error: ImportError) -> Int32 {
+        switch error.code {
+        case .malformed, .lacking: badData
+        case .misuse: usage
+        case .system: system
+        }
+    }
+
     private static func analysisCode(_ error: AnalysisError) -> Int32 {
         switch error {
         case .receivedNotRecorded, .answerRowsNotRecorded, .noSteps, .stepsOutOfOrder, .shapeMismatch,
-            .inputsNotRecorded, .notDeclared:
+            .inputsNotRecorded, .notDeclared, .notAResult:
             badData
         case .windowNeedsCausalTrace, .noSuchLayer, .noSuchHead, .noSuchStep, .noSuchPosition, .unknownRule,
-            .unknownUnit, .unknownScope,
-            .badParameter:
+            .unknownUnit, .unknownScope, .badParameter, .noSuchRegion, .settingsDiffer:
             usage
         }
     }

@@ -109,16 +109,25 @@ enum ReadingGuard {
     static func run(
         _ command: some ReadsTraces, arguments: [String], output: ((String) -> Void)? = nil
     ) throws -> End {
-        let copy = command.copy.map(UnfinishedTrace.init(path:))
+        try run(
+            traces: command.traces, copy: command.copy, limit: limit(of: command), arguments: arguments,
+            output: output)
+    }
+
+    /// The same for whoever names the traces, the copy and the limit of memory.
+    static func run(
+        traces: [String], copy: String? = nil, limit: Int, arguments: [String], output: ((String) -> Void)? = nil
+    ) throws -> End {
+        let copy = copy.map(UnfinishedTrace.init(path:))
         let said = output == nil ? nil : MemoryFile()
         // The C library says on stderr that a heap is damaged, and this program says it again.
         let complaints = MemoryFile()
         guard let child = start(arguments, output: said, errors: complaints) else {
             throw TraceError.system(
-                path: command.traces.joined(separator: ", "), operation: "start a process to read it",
+                path: traces.joined(separator: ", "), operation: "start a process to read it",
                 reason: String(cString: strerror(errno)))
         }
-        let end = wait(for: child, limit: limit(of: command))
+        let end = wait(for: child, limit: min(limit, inheritedLimit()))
         if let output, let said { output(said.text()) }
         if case .failed = end {} else { _ = Terminal.write(complaints.text(), to: STDERR_FILENO) }
         if case .exited = end { return end }

@@ -19,7 +19,10 @@ extension ReadsTraces {
     /// The budget of commands that take little memory whatever the trace.
     static var readingBudget: Int { 1_000_000_000 }
 
-    func supervise() throws -> Int32 {
+    func supervise() throws -> Int32 { try superviseOne() }
+
+    /// Does all in one child, with the arguments that this process was given.
+    func superviseOne() throws -> Int32 {
         switch try ReadingGuard.run(self, arguments: Array(CommandLine.arguments.dropFirst())) {
         case .exited(let code): return code
         case .signalled(let number): ReadingGuard.end(by: number)

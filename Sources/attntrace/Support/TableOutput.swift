@@ -37,30 +37,6 @@ struct TableOutput: ParsableArguments {
     /// Prints or writes text as it is.
     func write(_ text: String) throws {
         guard let output else { return try Terminal.output(text) }
-        var status = stat()
-        if lstat(output, &status) == 0 {
-            guard force else { throw TraceError.alreadyExists(path: output) }
-            // Never put a file in the place of a folder, a device or a link.
-            guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError.notAFile(path: output) }
-        }
-        // Under another name first: what has the final name is always whole.
-        let aside = output + ".\(getpid()).partial"
-        func failure(_ operation: String) -> TraceError {
-            .system(path: output, operation: operation, reason: String(cString: strerror(errno)))
-        }
-        let descriptor = open(aside, O_WRONLY | O_CREAT | O_EXCL, 0o666)
-        guard descriptor >= 0 else { throw failure("write") }
-        let isWritten = Terminal.write(text, to: descriptor)
-        let error = errno
-        guard close(descriptor) == 0, isWritten else {
-            unlink(aside)
-            errno = isWritten ? errno : error
-            throw failure("write")
-        }
-        guard rename(aside, output) == 0 else {
-            let reason = failure("rename a finished file to it")
-            unlink(aside)
-            throw reason
-        }
+        try WholeFile.write(text, to: output, replacing: force)
     }
 }

@@ -130,7 +130,7 @@ public struct Sinks: Metric {
         private let subject: Subject
         private var runs: [Int: StepRuns<SiteRun>] = [:]
         private var found: [Int: LayerFindings] = [:]
-        private var sums: LayerSums?
+        private var sums: OverallSums?
         /// The run that grows.
         private var open: SiteRun?
         private var openLayer = 0
@@ -140,7 +140,7 @@ public struct Sinks: Metric {
             self.metric = metric
             self.subject = subject
             grid = subject.grid(per: metric.scope)
-            sums = metric.scope == .overall ? LayerSums(on: subject) : nil
+            sums = metric.scope == .overall ? OverallSums(on: subject) : nil
         }
 
         /// Judges a step, or adds it to the other layers'.

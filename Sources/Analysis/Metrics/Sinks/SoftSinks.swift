@@ -84,11 +84,11 @@ public struct SoftSinks: Metric {
     /// Sums over layers and heads, by step and key.
     public struct Gathering: Reduction {
         private let subject: Subject
-        private var sums: LayerSums
+        private var sums: OverallSums
 
         init(on subject: Subject) {
             self.subject = subject
-            sums = LayerSums(on: subject, receivedAlone: true)
+            sums = OverallSums(on: subject, receivedAlone: true)
         }
 
         /// Adds a layer of a step.

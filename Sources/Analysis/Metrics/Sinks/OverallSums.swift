@@ -1,7 +1,7 @@
 import TraceFormat
 
 /// Received sums added over layers and averaged over heads, by step and key: what is judged over all layers at once.
-struct LayerSums: Sendable {
+struct OverallSums: Sendable {
     private struct Step: Sendable {
         var layers = 0
         var rows = 0
@@ -44,7 +44,7 @@ struct LayerSums: Sendable {
     }
 
     /// Adds other layers, or other steps.
-    mutating func merge(_ other: LayerSums) {
+    mutating func merge(_ other: OverallSums) {
         for place in steps.indices where other.steps[place].layers > 0 { add(other.steps[place], at: place) }
     }
 
