@@ -12,11 +12,14 @@ struct OverallSums: Sendable {
         var windowUndefined: Undefined?
     }
 
+    private let keepsAll: Bool
     private let causality: Causality
     private let labels: [Int]
     private var steps: [Step]
 
-    init(on subject: Subject) {
+    /// Nothing yet; with received sums alone, or with what masked queries gave and windows as well.
+    init(on subject: Subject, receivedAlone: Bool = false) {
+        keepsAll = !receivedAlone
         causality = subject.causality
         labels = subject.steps
         steps = Array(repeating: Step(), count: labels.count)
@@ -27,8 +30,9 @@ struct OverallSums: Sendable {
         let mean = frame.averagingSites()
         add(
             Step(
-                layers: 1, rows: mean.rows, keys: mean.keyCount, received: mean.received, masked: mean.fromMasked,
-                window: mean.window, windowUndefined: mean.windowUndefined), at: place)
+                layers: 1, rows: mean.rows, keys: mean.keyCount, received: mean.received,
+                masked: keepsAll ? mean.fromMasked : nil, window: keepsAll ? mean.window : nil,
+                windowUndefined: mean.windowUndefined), at: place)
     }
 
     private mutating func add(_ step: Step, at place: Int) {

@@ -88,7 +88,7 @@ public struct SoftSinks: Metric {
 
         init(on subject: Subject) {
             self.subject = subject
-            sums = OverallSums(on: subject)
+            sums = OverallSums(on: subject, receivedAlone: true)
         }
 
         /// Adds a layer of a step.

@@ -36,7 +36,8 @@ public struct StructureShare: Metric {
                 }
             }
         }
-        let byLayer = overSteps(outcome.shares, outer: layers.count)
+        let shares = outcome.shares
+        let byLayer = overSteps(shares, outer: layers.count)
         let uniform = overSteps(outcome.uniform, outer: 1)
         let ratios = byLayer.indices.map { byLayer[$0] / uniform[$0 % count] }
         let means = (0..<count).map { place in
@@ -71,7 +72,7 @@ public struct StructureShare: Metric {
                     axes: [classes], values: uniform),
                 Quantity(
                     prefix + "class_share_by_step", unit: "share", "of all attention, mean over heads",
-                    axes: [layers, steps, classes], values: outcome.shares),
+                    axes: [layers, steps, classes], values: shares),
                 Quantity(
                     prefix + "class_uniform_by_step", unit: "share", "what uniform attention gives",
                     axes: [steps, classes], values: outcome.uniform),
@@ -82,39 +83,48 @@ public struct StructureShare: Metric {
     public struct Gathering: Reduction {
         private let subject: Subject
         private let classes: TokenClasses
-        /// (layer, step, class), a mean over heads.
-        private(set) var shares: [Double]
+        /// (step, class) of each layer, a mean over heads; kept from its first step on.
+        private var rows: [[Double]]
         /// (step, class); from the first layer that comes.
         private(set) var uniform: [Double]
 
         init(on subject: Subject) {
             self.subject = subject
             classes = TokenClasses(of: subject)
-            let size = subject.steps.count * TokenClass.allCases.count
-            shares = Array(repeating: 0, count: subject.layers.count * size)
-            uniform = Array(repeating: 0, count: size)
+            rows = Array(repeating: [], count: subject.layers.count)
+            uniform = Array(repeating: 0, count: subject.steps.count * TokenClass.allCases.count)
         }
+
+        /// (layer, step, class), a mean over heads.
+        var shares: [Double] { rows.flatMap { $0.isEmpty ? Array(repeating: .nan, count: uniform.count) : $0 } }
 
         /// Adds up a step's classes.
         public mutating func absorb(_ layerStep: LayerStep) throws {
             guard let frame = layerStep.received else { return }
             let count = TokenClass.allCases.count
             let step = subject.place(ofStep: layerStep.step)
-            let base = (layerStep.layerIndex * subject.steps.count + step) * count
+            let layer = layerStep.layerIndex
+            if rows[layer].isEmpty { rows[layer] = Array(repeating: 0, count: uniform.count) }
             let scale = Double(frame.rows)
             for key in 0..<frame.keyCount {
                 let place = classes.place(step: step, position: key)
                 var sum = 0.0
                 for head in 0..<frame.siteCount { sum += frame.received[head * frame.keyCount + key] }
-                shares[base + place] += sum / scale / Double(frame.siteCount)
+                rows[layer][step * count + place] += sum / scale / Double(frame.siteCount)
                 // Every layer would give the same.
-                if layerStep.layerIndex == 0 { uniform[step * count + place] += frame.uniform[key] / scale }
+                if layer == 0 { uniform[step * count + place] += frame.uniform[key] / scale }
             }
         }
 
         /// Takes over other layers and steps.
         public mutating func merge(_ other: Gathering) throws {
-            for place in shares.indices { shares[place] += other.shares[place] }
+            for layer in rows.indices where !other.rows[layer].isEmpty {
+                guard !rows[layer].isEmpty else {
+                    rows[layer] = other.rows[layer]
+                    continue
+                }
+                for place in rows[layer].indices { rows[layer][place] += other.rows[layer][place] }
+            }
             for place in uniform.indices { uniform[place] += other.uniform[place] }
         }
 
