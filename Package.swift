@@ -38,7 +38,8 @@ let package = Package(
             dependencies: ["TraceFormat", "Tokenizer", "CKernels"],
             exclude: ["README.md", "Model/README.md"], swiftSettings: strict),
 
-        .target(name: "Analysis", dependencies: ["TraceFormat", "CKernels"], exclude: ["README.md"], swiftSettings: strict),
+        .target(
+            name: "Analysis", dependencies: ["TraceFormat", "CKernels"], exclude: ["README.md"], swiftSettings: strict),
 
         .target(
             name: "Importing", dependencies: ["TraceFormat", "CZip"], exclude: ["README.md"], swiftSettings: strict),
