@@ -368,7 +368,7 @@ def test_capture_json(tmp_path):
         assert said["layers"] == f["layer"][()].tolist() and said["heads"] == f["head"][()].tolist()
 
 
-@pytest.mark.parametrize("command", [[], ["capture"], ["tokenize"], ["info"], ["sinks"], ["trajectories"], ["compare"]])
+@pytest.mark.parametrize("command", [[], ["capture"], ["tokenize"], ["info"], ["sinks"], ["trajectories"], ["compare"], ["import"]])
 def test_help_shows_an_example(command):
     said = answer(*command, "--help")
     assert "Example" in said

@@ -409,7 +409,7 @@ def test_mutated_files(tmp_path):
     whole = save(tmp_path / "whole.npz", **members(full_sequence_ids=final)).read_bytes()
     pickled = pickle.dumps(objects(entries), 4)
     rng = random.Random(5)
-    count = int(os.environ.get("IMPORT_FUZZ", 150))
+    count = int(os.environ.get("IMPORT_FUZZ", 90))
 
     def one(index):
         path = tmp_path / f"{index}.npz"

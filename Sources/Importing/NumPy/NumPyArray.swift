@@ -33,6 +33,31 @@ struct NumPyArray {
         }
     }
 
+    /// The same array with the last axis the fastest, (..., i, j), as float64 in the spool.
+    ///
+    /// Takes the memory of the whole array: nil above 16 million numbers.
+    func inRowOrder() throws(ImportError) -> NumPyArray? {
+        guard isFortran else { return self }
+        guard count <= 16 << 20, let columns = shape.last, shape.count >= 2 else { return nil }
+        let rows = shape[shape.count - 2]
+        let matrices = shape.dropLast(2).reduce(1, *)
+        guard shape.count <= 3 else { return nil }
+        let all = try numbers(0..<count)
+        let place = spool.count
+        for matrix in 0..<matrices {
+            for row in 0..<rows {
+                // Element (h, i, j) lies at h + heads (i + rows j).
+                let values = (0..<columns).map { all[matrix + matrices * (row + rows * $0)] }
+                var fault: ImportError?
+                values.withUnsafeBytes { bytes in
+                    do throws(ImportError) { try spool.append(bytes) } catch { fault = error }
+                }
+                if let fault { throw fault }
+            }
+        }
+        return NumPyArray(type: .float(bytes: 8), shape: shape, isFortran: false, offset: place, spool: spool)
+    }
+
     /// All elements as whole numbers; nil where they are none. For short lists.
     func integers(limit: Int) throws(ImportError) -> [Int]? {
         guard count <= limit else { return nil }

@@ -52,12 +52,6 @@ struct PeerAttention {
                         .malformed, path: file.path, member: maps.member,
                         "is of shape \(maps.array.shape) where \(first.member) is of \(first.array.shape)")
                 }
-                // Only whole arrays can be turned round, which memory must hold.
-                if maps.array.isFortran, maps.array.count > 16 << 20 {
-                    throw ImportError(
-                        .lacking, path: file.path, member: maps.member,
-                        "is in Fortran order and of more than 16 million numbers; save it with numpy.ascontiguousarray")
-                }
             }
             if let ids = moment.ids, ids.count != length {
                 throw ImportError(
@@ -69,12 +63,7 @@ struct PeerAttention {
     /// Rows of one head's map, one after another.
     func rows(_ rows: Range<Int>, moment: Int, layer: Int, head: Int) throws(ImportError) -> [Double] {
         let array = moments[moment].maps[layer].array
-        guard array.isFortran else {
-            let start = (head * length + rows.lowerBound) * length
-            return try array.numbers(start..<start + rows.count * length)
-        }
-        // The first axis is the fastest: element (h, i, j) at h + heads (i + T j).
-        let all = try array.numbers(0..<array.count)
-        return rows.flatMap { row in (0..<length).map { all[head + heads * (row + length * $0)] } }
+        let start = (head * length + rows.lowerBound) * length
+        return try array.numbers(start..<start + rows.count * length)
     }
 }

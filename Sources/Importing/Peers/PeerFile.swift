@@ -143,6 +143,10 @@ struct PeerFile {
             throw fault(
                 name, "is of shape \(shape), where \(axes == 2 ? "(T, T)" : "(heads, T, T)") numbers are expected")
         }
+        guard let array = try array.inRowOrder() else {
+            throw fault(
+                name, "is in Fortran order and of more than 16 million numbers; save it with numpy.ascontiguousarray")
+        }
         return Maps(layer: layer, array: array, member: name)
     }
 
