@@ -7,7 +7,9 @@ import TraceFormat
 
 /// Results that come back exactly, and what many of them come to.
 @Suite struct CohortTests {
-    private static let odd = [0.1, -0.0, .nan, .infinity, -.infinity, 5e-324, 1.7976931348623157e308, 1e16, 1 / 3]
+    private static let odd = [
+        0.1, -0.0, .nan, .infinity, -.infinity, .leastNonzeroMagnitude, 1.7976931348623157e308, 1e16, 1 / 3,
+    ]
 
     private func result(
         path: String = "a.h5", hash: String? = "a", values: [Double] = odd, layers: [Int]? = nil, told: Int = 1,
