@@ -9,6 +9,7 @@ let package = Package(
         .library(name: "TraceFormat", targets: ["TraceFormat"]),
         .library(name: "Capture", targets: ["Capture"]),
         .library(name: "Analysis", targets: ["Analysis"]),
+        .library(name: "Importing", targets: ["Importing"]),
         .executable(name: "attntrace", targets: ["attntrace"]),
     ],
     dependencies: [
@@ -19,6 +20,7 @@ let package = Package(
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
         .systemLibrary(name: "CDeflate", pkgConfig: "libdeflate", providers: [.apt(["libdeflate-dev"])]),
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CZip", pkgConfig: "libzip", providers: [.apt(["libzip-dev"])]),
         .systemLibrary(name: "COniguruma", pkgConfig: "oniguruma", providers: [.apt(["libonig-dev"])]),
 
         // Byte-level work of the file: float16, byte planes, their deflate, checksums.
@@ -36,13 +38,16 @@ let package = Package(
             dependencies: ["TraceFormat", "Tokenizer", "CKernels"],
             exclude: ["README.md", "Model/README.md"], swiftSettings: strict),
 
-        .target(name: "Analysis", dependencies: ["TraceFormat"], exclude: ["README.md"], swiftSettings: strict),
+        .target(name: "Analysis", dependencies: ["TraceFormat", "CKernels"], exclude: ["README.md"], swiftSettings: strict),
+
+        .target(
+            name: "Importing", dependencies: ["TraceFormat", "CZip"], exclude: ["README.md"], swiftSettings: strict),
 
         .target(name: "CProcess"),
         .executableTarget(
             name: "attntrace",
             dependencies: [
-                "Capture", "Analysis", "TraceFormat", "Tokenizer", "CProcess",
+                "Capture", "Analysis", "Importing", "TraceFormat", "Tokenizer", "CProcess",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["README.md"], swiftSettings: strict),
@@ -65,6 +70,6 @@ let package = Package(
         .testTarget(
             name: "CaptureTests", dependencies: ["Capture", "CKernels", "AMXEmulation"], swiftSettings: strict),
         .testTarget(
-            name: "AnalysisTests", dependencies: ["Analysis", "SyntheticTraces"], swiftSettings: strict),
+            name: "AnalysisTests", dependencies: ["Analysis", "CKernels", "SyntheticTraces"], swiftSettings: strict),
     ]
 )

@@ -97,6 +97,14 @@ def cohort():
         )
 
 
+def analysis():
+    """Metrics of full attention over a large trace, against NumPy + h5py and xarray + dask."""
+    command = [sys.executable, root / "Benchmarks/analysis/run.py", "--bin", bin_folder, "--json"]
+    command += ["--gigabytes", os.environ.get("BENCH_GIGABYTES", "3")]
+    for r in json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout):
+        row(r["name"], r["ours"], r["theirs"], r["unit"], r["note"])
+
+
 def demo():
     """`make demo` in a fresh clone. The packages of Debian and the download of PyPI's are there already."""
     with tempfile.TemporaryDirectory() as folder:
@@ -113,6 +121,7 @@ def main():
     print(f"{'':66} {'ours':>10} {'theirs':>10}")
     file()
     cohort()
+    analysis()
     forward()
     for model in ("tiny-mdm", "tiny-ar"):
         capture(root / "models" / model, model, 32, 96, 5)

@@ -2,6 +2,9 @@
 import PackageDescription
 
 let strict: [SwiftSetting] = [.swiftLanguageMode(.v6)]
+let analysis: [Target.Dependency] = [
+    .product(name: "TraceFormat", package: "attntrace"), .product(name: "Analysis", package: "attntrace"),
+]
 
 // How a program of yours depends on attntrace; here by path, elsewhere by URL.
 let package = Package(
@@ -14,9 +17,7 @@ let package = Package(
             path: "01-read-a-trace", exclude: ["read.py"], swiftSettings: strict),
         .executableTarget(
             name: "sinks-by-hand",
-            dependencies: [
-                .product(name: "TraceFormat", package: "attntrace"), .product(name: "Analysis", package: "attntrace"),
-            ],
+            dependencies: analysis,
             path: "02-sinks-by-hand", exclude: ["sinks.py"], swiftSettings: strict),
         .executableTarget(
             name: "capture-from-swift",
@@ -30,5 +31,12 @@ let package = Package(
             name: "follow-a-capture",
             dependencies: [.product(name: "TraceFormat", package: "attntrace")],
             path: "05-follow-a-capture", exclude: ["follow.py"], swiftSettings: strict),
+        .executableTarget(
+            name: "custom-metric", dependencies: analysis, path: "06-custom-metric", exclude: ["looking_back.py"],
+            swiftSettings: strict),
+        .executableTarget(
+            name: "cohort", dependencies: analysis, path: "07-cohort", exclude: ["cohort.py"], swiftSettings: strict),
+        .executableTarget(
+            name: "query", dependencies: analysis, path: "08-query", exclude: ["query.py"], swiftSettings: strict),
     ]
 )

@@ -65,5 +65,5 @@ say "Everything is in $out/. Next:"
 cat <<END
   $attntrace trajectories $out/mdm.h5 --plot --layer 0 --head 2
   $attntrace capture --prompt "your own words" --temperature 0.7 --seed 1 --output $out/mine.h5
-  the file format: docs/format.md; the metrics: Sources/Analysis/README.md
+  the file format: docs/format.md; the metrics: docs/metrics/sinks.md
 END

@@ -17,7 +17,7 @@ fail() {
 command -v swift >/dev/null 2>&1 ||
     fail "no 'swift' on the PATH. Install Swift 6.2 or newer from https://www.swift.org/install/linux/ and try again."
 
-packages="libhdf5-dev libdeflate-dev libonig-dev libssl-dev pkg-config"
+packages="libhdf5-dev libdeflate-dev libonig-dev libssl-dev libzip-dev pkg-config"
 [ "$what" = build ] || packages="$packages hdf5-tools netcdf-bin python3 python3-venv"
 
 missing=""

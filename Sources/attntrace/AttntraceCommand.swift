@@ -20,7 +20,7 @@ struct AttntraceCommand: ParsableCommand {
         subcommands: [
             CaptureCommand.self, PlanCommand.self, TokenizeCommand.self, InfoCommand.self, VerifyCommand.self,
             DiffCommand.self, RecoverCommand.self, RepackCommand.self, SinksCommand.self, TrajectoriesCommand.self,
-            CompareCommand.self, AnalyzeCommand.self, MergeCommand.self, ScoreCommand.self,
+            CompareCommand.self, AnalyzeCommand.self, MergeCommand.self, ScoreCommand.self, ImportCommand.self,
         ])
 
     static func main() {

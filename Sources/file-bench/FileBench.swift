@@ -55,6 +55,13 @@ struct FileBench {
         let heads: Int
         let length: Int
         var step: Int { layers * heads * length * length }
+        var promptLength: Int { length / 4 }
+
+        /// Which positions are fed in masked: fewer from step to step.
+        func isMasked(atStep step: Int) -> [UInt8] {
+            let unmasked = promptLength + (length - promptLength) * step / steps
+            return (0..<length).map { $0 < unmasked ? 0 : 1 }
+        }
     }
 
     static func seconds(_ body: () throws -> Void) rethrows -> Double {
@@ -84,7 +91,8 @@ struct FileBench {
         let data = try Data(contentsOf: URL(fileURLWithPath: raw))
         let available = data.count / (2 * shape.step)
         let plan = TracePlan(
-            causality: .bidirectional, promptLength: 0, generatedLength: shape.length, stepCount: shape.steps,
+            causality: .bidirectional, promptLength: shape.promptLength,
+            generatedLength: shape.length - shape.promptLength, stepCount: shape.steps,
             layers: Array(0..<shape.layers), heads: Array(0..<shape.heads), signals: [.maps])
         let provenance = Provenance(
             modelName: "bench", architecture: "LLaDAModelLM", modelConfiguration: "{}", weightsSHA256: "",
@@ -109,6 +117,8 @@ struct FileBench {
                             shape: [1, 1, shape.heads, shape.length, shape.length],
                             values: UnsafeBufferPointer(rebasing: all[from..<from + count]))
                     }
+                    let isMasked = shape.isMasked(atStep: step)
+                    try writer.write(.isMasked, at: [step, 0], shape: [1, shape.length], values: isMasked)
                     let ids = [Int32](repeating: 0, count: shape.length)
                     try writer.write(TokenState(ids: ids, unmaskStep: ids, unmaskOrder: ids))
                     try writer.commitStep()

@@ -184,10 +184,14 @@ import TraceFormat
             try! sinks.absorb(frame)
             try! flow.absorb(frame)
         }
+        let grid = SiteGrid(layers: [0], heads: [0], scope: .head)
+        let (sets, moves) = (sinks.finish(), flow.finish())
+        let site = SiteAnalysis(
+            site: grid.sites[0], index: 0, sinks: sets, flow: moves, keys: keys, options: LinkingOptions())
         return SinkAnalysis(
-            input: "test", modelName: "test", causality: .bidirectional, pass: .conditional, rule: rule,
-            grid: SiteGrid(layers: [0], heads: [0], scope: .head), linking: LinkingOptions(), keyCount: keys,
-            sinks: sinks.finish(), flow: flow.finish(), tokens: TokenTimeline())
+            input: "test", modelName: "test", causality: .bidirectional, pass: .conditional, rule: rule, grid: grid,
+            linking: LinkingOptions(), steps: sets.steps, keyCount: keys, measures: [site.measures], sites: [site],
+            tokens: TokenTimeline())
     }
 
     private func named(_ analysis: SinkAnalysis) -> [String: Double] {

@@ -129,16 +129,16 @@ import Testing
     }
 
     @Test func permutationsAreKeyedBySiteAndDraw() {
-        let one = PositionPermutation(of: 40, seed: 1, site: Site(layer: 0, head: 0), replicate: 0).places
+        let one = Permutation(of: 40, seed: 1, site: Site(layer: 0, head: 0), replicate: 0).places
         #expect(one.sorted() == Array(0..<40))
-        #expect(one == PositionPermutation(of: 40, seed: 1, site: Site(layer: 0, head: 0), replicate: 0).places)
+        #expect(one == Permutation(of: 40, seed: 1, site: Site(layer: 0, head: 0), replicate: 0).places)
         for (site, seed, replicate) in [
             (Site(layer: 0, head: 1), 1, 0), (Site(layer: 1, head: 0), 1, 0), (Site(layer: 0), 1, 0), (Site(), 1, 0),
             (Site(layer: 0, head: 0), 2, 0), (Site(layer: 0, head: 0), 1, 1),
         ] {
-            #expect(one != PositionPermutation(of: 40, seed: UInt64(seed), site: site, replicate: replicate).places)
+            #expect(one != Permutation(of: 40, seed: UInt64(seed), site: site, replicate: replicate).places)
         }
-        #expect(PositionPermutation(of: 1, seed: 0, site: Site(), replicate: 0).places == [0])
+        #expect(Permutation(of: 1, seed: 0, site: Site(), replicate: 0).places == [0])
     }
 
     @Test func slopesNeedTwoSteps() {

@@ -76,10 +76,35 @@ def test_follow_a_capture(built, tmp_path):
     assert [line.split(",")[0] for line in swift.splitlines()] == [line.split(",")[0] for line in python.splitlines()]
 
 
+@pytest.mark.parametrize("name", ["diffusion", "causal", "selected"])
+def test_custom_metric(built, traces, name):
+    swift = output(built / "custom-metric", traces[name])
+    python = output(sys.executable, EXAMPLES / "06-custom-metric/looking_back.py", traces[name])
+    assert swift == python
+    assert swift.count("of the attention looks back") == (3 if name == "selected" else 8)
+
+
+def test_cohort(built, traces):
+    names = ["diffusion", "random", "fewer_steps"]
+    swift = output(built / "cohort", *[traces[name] for name in names])
+    python = output(sys.executable, EXAMPLES / "07-cohort/cohort.py", *[traces[name] for name in names])
+    assert swift == python
+    assert len(swift.splitlines()) == 4 and swift.splitlines()[3].startswith("mean 0.")
+
+
+@pytest.mark.parametrize("name", ["diffusion", "received", "fewer_steps"])
+def test_query(built, traces, name):
+    swift = output(built / "query", traces[name])
+    python = output(sys.executable, EXAMPLES / "08-query/query.py", traces[name])
+    assert swift == python
+    assert len(swift.splitlines()) > 3
+
+
 def test_every_example_is_tested():
     folders = sorted(path.name for path in EXAMPLES.iterdir() if path.is_dir() and path.name[:2].isdigit())
     assert folders == [
-        "01-read-a-trace", "02-sinks-by-hand", "03-capture-from-swift", "04-rebuild-a-map", "05-follow-a-capture"]
+        "01-read-a-trace", "02-sinks-by-hand", "03-capture-from-swift", "04-rebuild-a-map", "05-follow-a-capture",
+        "06-custom-metric", "07-cohort", "08-query"]
     for folder in folders:
         assert (EXAMPLES / folder / "main.swift").exists()
         assert list((EXAMPLES / folder).glob("*.py"))

@@ -14,11 +14,21 @@ public enum Input: Sendable, Hashable {
     case residual
     /// The regions of prompt and answer.
     case regions
+    /// Steps that run over the same positions again: a diffusion trace. A causal one has no such steps.
+    case denoising
     /// A dataset, by its path, of which ``LayerStep/values(of:)`` gives what belongs to one step and layer.
     case dataset(String)
 
     /// A dataset, of which ``LayerStep/values(of:)`` gives what belongs to one step and layer.
     public static func values<E>(_ key: DatasetKey<E>) -> Input { .dataset(key.path) }
+
+    /// Whether it comes by layer and step.
+    var isOfSteps: Bool {
+        switch self {
+        case .received, .window, .maps, .dataset: true
+        case .answers, .residual, .regions, .denoising: false
+        }
+    }
 
     /// Whether a trace holds it.
     func isRecorded(in trace: Trace, pass: Pass) -> Bool {
@@ -30,6 +40,7 @@ public enum Input: Sendable, Hashable {
             trace.contains(.answerAttention) && trace.contains(.answerSourceStep) && trace.contains(.answerSourceQuery)
         case .residual: trace.contains(DatasetKey<Float>.hiddenNorm.of(pass))
         case .regions: trace.plan.signals.contains(.regions)
+        case .denoising: trace.plan.causality == .bidirectional
         case .dataset(let path): trace.contains(DatasetKey<Float>(path).of(pass))
         }
     }
@@ -45,6 +56,7 @@ extension Input: CustomStringConvertible {
         case .answers: "answer rows"
         case .residual: "the residual stream"
         case .regions: "regions"
+        case .denoising: "denoising steps (a diffusion trace)"
         case .dataset(let path): path
         }
     }

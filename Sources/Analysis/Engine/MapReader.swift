@@ -1,108 +1,154 @@
 import TraceFormat
 
-/// Reads full attention, in either encoding, as tiles of rows.
+/// Reads full attention, in either encoding, as tiles of rows that fit into a processor's cache.
 struct MapReader: Sendable {
     private let subject: Subject
     private let stored: DatasetView<Float16>?
-    /// Weights that one block may hold.
-    private let room: Int
+    private let rebuilt: RebuiltMaps?
+    /// Heads that are read together, as places along the trace's axis.
+    private let headGroups: [Range<Int>]
+    /// Queries that are looked at and read together.
+    private let blocks: [Run]
 
+    /// Queries whose places follow each other.
+    private struct Run: Sendable {
+        var places: Range<Int>
+        var positions: [Int]
+    }
+
+    /// Bytes that are read at a time, where chunks are not larger: enough that the reading of one costs little.
+    private static let blockBytes = 2 << 20
+    /// Weights in a tile: in single precision half of a small second-level cache.
+    private static let tileWeights = 32 << 10
+
+    /// `byteBudget` is one thread's. It holds a chunk at least, whatever the budget.
     init(of subject: Subject, byteBudget: Int) throws {
         self.subject = subject
+        let room = min(Self.blockBytes, byteBudget)
         let key = DatasetKey<Float16>.attention.of(subject.pass)
-        stored = subject.trace.contains(key) ? try subject.trace.view(of: key) : nil
-        // A weight is held once as stored and once widened.
-        room = max(1, byteBudget / (MemoryLayout<Float16>.size + MemoryLayout<Float>.size))
+        if subject.trace.contains(key) {
+            let view = try subject.trace.view(of: key)
+            stored = view
+            rebuilt = nil
+            // Chunks of ours hold rows of one head, or, in a causal trace, one row of all heads.
+            headGroups = Self.groups(of: subject.headPlaces, size: view.chunkShape[2] == 1 ? 1 : view.shape[2])
+            let heads = headGroups.map(\.count).max() ?? 1
+            let chunkRows = view.chunkShape[3]
+            let fitting = room / max(1, MemoryLayout<Float16>.size * heads * view.shape[4])
+            blocks = Self.runs(of: subject.queries, rows: max(chunkRows, fitting / chunkRows * chunkRows))
+        } else {
+            stored = nil
+            rebuilt = try RebuiltMaps(of: subject.trace, pass: subject.pass)
+            // Of each head a query and a key in half and the key in single precision, twice while it is packed.
+            let bytes = 12 * max(1, subject.trace.plan.headWidth * subject.keyCount)
+            headGroups = Self.groups(of: subject.headPlaces, size: max(1, min(byteBudget, 4 * Self.blockBytes) / bytes))
+            blocks = Self.runs(of: subject.queries, rows: .max)
+        }
     }
 
     /// Hands over the maps of one layer at one step, by head, then query, as far as chunks allow.
     func forEachTile(
-        step: Int, place: Int, layer: Int, _ body: (borrowing MapTile) throws -> Void
+        of layerStep: LayerStep, place: Int, _ buffers: ThreadBuffers, _ body: (borrowing MapTile) throws -> Void
     ) throws {
-        guard let stored else { return try forEachRebuiltTile(step: step, layer: layer, body) }
+        if let stored {
+            try forEachStoredTile(of: stored, layerStep, place: place, buffers, body)
+        } else if let rebuilt {
+            try forEachRebuiltTile(of: rebuilt, layerStep, buffers, body)
+        }
+    }
+
+    private func forEachStoredTile(
+        of stored: DatasetView<Float16>, _ layerStep: LayerStep, place: Int, _ buffers: ThreadBuffers,
+        _ body: (borrowing MapTile) throws -> Void
+    ) throws {
         let keys = stored.shape[4]
-        let layerPlace = subject.layerPlaces[layer]
-        // Chunks of ours hold rows of one head, or one row of all heads.
-        let headGroups =
-            stored.chunkShape[2] == 1
-            ? subject.headPlaces.map { $0..<$0 + 1 } : Self.span(subject.headPlaces).map { [$0] } ?? []
+        let layerPlace = subject.layerPlaces[layerStep.layerIndex]
         for heads in headGroups {
-            let fitting = max(1, room / max(1, heads.count * keys))
-            let chunkRows = stored.chunkShape[3]
-            let rows = fitting >= chunkRows ? fitting / chunkRows * chunkRows : fitting
-            let capacity = heads.count * min(rows, stored.shape[3]) * keys
-            try MapBuffers.with(capacity) { halves, floats in
-                for run in runs(of: rows) {
-                    let count = try stored.read(
-                        [
-                            .mapStep: place..<place + 1, .layer: layerPlace..<layerPlace + 1, .head: heads,
-                            .query: run.places,
-                        ], into: halves)
-                    Float16Conversion.decode(
-                        from: UnsafeBufferPointer(rebasing: halves[..<count]),
-                        to: UnsafeMutableBufferPointer(rebasing: floats[..<count]))
-                    let size = run.places.count * keys
-                    for (headIndex, head) in subject.headPlaces.enumerated() where heads.contains(head) {
-                        let first = (head - heads.lowerBound) * size
-                        try body(
-                            MapTile(
-                                subject: subject, step: step, layerIndex: layer, headIndex: headIndex,
-                                places: run.places, queries: run.positions, keyCount: keys,
-                                weights: UnsafeBufferPointer(rebasing: floats[first..<first + size])))
+            for block in blocks {
+                let rows = block.places.count
+                let halves = buffers.halves(room: heads.count * rows * keys)
+                try stored.read(
+                    [
+                        .mapStep: place..<place + 1, .layer: layerPlace..<layerPlace + 1, .head: heads,
+                        .query: block.places,
+                    ], into: halves)
+                for (headIndex, head) in subject.headPlaces.enumerated() where heads.contains(head) {
+                    let first = (head - heads.lowerBound) * rows * keys
+                    try forEachTile(
+                        of: block, layerStep, headIndex: headIndex, keys: keys, buffers, body
+                    ) { rows, weights in
+                        let part = first + rows.lowerBound * keys..<first + rows.upperBound * keys
+                        Float16Conversion.decode(from: UnsafeBufferPointer(rebasing: halves[part]), to: weights)
                     }
                 }
             }
         }
     }
 
-    private func forEachRebuiltTile(step: Int, layer: Int, _ body: (borrowing MapTile) throws -> Void) throws {
-        for (headIndex, head) in subject.headPlaces.enumerated() {
-            let map = try subject.trace.map(
-                step: step, layer: subject.layerPlaces[layer], head: head, pass: subject.pass)
-            let keys = map.shape[1]
-            for run in runs(of: map.shape[0]) {
-                try map.values.withUnsafeBufferPointer { values in
-                    try body(
-                        MapTile(
-                            subject: subject, step: step, layerIndex: layer, headIndex: headIndex, places: run.places,
-                            queries: run.positions, keyCount: keys,
-                            weights: UnsafeBufferPointer(
-                                rebasing: values[run.places.lowerBound * keys..<run.places.upperBound * keys])))
+    private func forEachRebuiltTile(
+        of rebuilt: RebuiltMaps, _ layerStep: LayerStep, _ buffers: ThreadBuffers,
+        _ body: (borrowing MapTile) throws -> Void
+    ) throws {
+        for heads in headGroups {
+            let places = subject.headPlaces.filter(heads.contains)
+            let vectors = try rebuilt.heads(
+                places, step: layerStep.step, layer: subject.layerPlaces[layerStep.layerIndex])
+            for (headIndex, head) in subject.headPlaces.enumerated() where heads.contains(head) {
+                for block in blocks {
+                    try forEachTile(
+                        of: block, layerStep, headIndex: headIndex, keys: vectors.keyCount, buffers, body
+                    ) { rows, weights in
+                        let places =
+                            block.places.lowerBound + rows.lowerBound..<block.places.lowerBound + rows.upperBound
+                        try vectors.rebuild(head: head, rows: places, threads: 1, into: weights)
+                    }
                 }
             }
         }
     }
 
-    /// Queries that are looked at, in runs of places that follow each other and do not cross a multiple of `rows`.
-    private func runs(of rows: Int) -> [(places: Range<Int>, positions: [Int])] {
-        var runs: [(places: Range<Int>, positions: [Int])] = []
-        for (place, position) in subject.queries {
-            if let last = runs.last, last.places.upperBound == place, place % rows != 0 {
-                runs[runs.count - 1] = (last.places.lowerBound..<place + 1, last.positions + [position])
+    /// Cuts a block of rows of one head into tiles. `fill` makes the weights of some rows, counted from the block's first.
+    private func forEachTile(
+        of block: Run, _ layerStep: LayerStep, headIndex: Int, keys: Int, _ buffers: ThreadBuffers,
+        _ body: (borrowing MapTile) throws -> Void,
+        fill: (Range<Int>, UnsafeMutableBufferPointer<Float>) throws -> Void
+    ) throws {
+        let rows = block.places.count
+        let tileRows = max(1, Self.tileWeights / max(1, keys))
+        try block.positions.withUnsafeBufferPointer { positions in
+            for first in stride(from: 0, to: rows, by: tileRows) {
+                let part = first..<min(rows, first + tileRows)
+                let weights = buffers.floats(room: part.count * keys)
+                try fill(part, weights)
+                try body(
+                    MapTile(
+                        subject: subject, layerStep: layerStep, step: layerStep.step,
+                        layerIndex: layerStep.layerIndex, headIndex: headIndex,
+                        places: block.places.lowerBound + part.lowerBound..<block.places.lowerBound + part.upperBound,
+                        queries: UnsafeBufferPointer(rebasing: positions[part]), keyCount: keys,
+                        weights: UnsafeBufferPointer(weights)))
+            }
+        }
+    }
+
+    /// Queries in runs of places that follow each other and do not cross a multiple of `rows`.
+    private static func runs(of queries: [(place: Int, position: Int)], rows: Int) -> [Run] {
+        var runs: [Run] = []
+        for (place, position) in queries {
+            if let last = runs.indices.last, runs[last].places.upperBound == place, place % rows != 0 {
+                runs[last].places = runs[last].places.lowerBound..<place + 1
+                runs[last].positions.append(position)
             } else {
-                runs.append((place..<place + 1, [position]))
+                runs.append(Run(places: place..<place + 1, positions: [position]))
             }
         }
         return runs
     }
 
-    private static func span(_ places: [Int]) -> Range<Int>? {
-        guard let first = places.first, let last = places.last else { return nil }
-        return first..<last + 1
-    }
-}
-
-/// Buffers for maps, lent to one thread for the time of a call.
-enum MapBuffers {
-    static func with<Result>(
-        _ count: Int, _ body: (UnsafeMutableBufferPointer<Float16>, UnsafeMutableBufferPointer<Float>) throws -> Result
-    ) throws -> Result {
-        let halves = UnsafeMutableBufferPointer<Float16>.allocate(capacity: count)
-        let floats = UnsafeMutableBufferPointer<Float>.allocate(capacity: count)
-        defer {
-            halves.deallocate()
-            floats.deallocate()
+    /// Places, `size` of them at a time, as the ranges that they span.
+    private static func groups(of places: [Int], size: Int) -> [Range<Int>] {
+        stride(from: 0, to: places.count, by: max(1, size)).map { first in
+            places[first]..<places[min(places.count, first + size) - 1] + 1
         }
-        return try body(halves, floats)
     }
 }

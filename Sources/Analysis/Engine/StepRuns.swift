@@ -46,4 +46,9 @@ public struct StepRuns<Run: StepRun>: Sendable {
     public mutating func merge(_ other: StepRuns) throws {
         for run in other.runs { try insert(run.run, at: run.places) }
     }
+
+    /// Changes each run.
+    public mutating func forEachRun(_ body: (inout Run) -> Void) {
+        for index in runs.indices { body(&runs[index].run) }
+    }
 }

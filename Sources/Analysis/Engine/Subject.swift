@@ -1,7 +1,7 @@
 import TraceFormat
 
 /// The trace that a pass goes over: the part that is looked at, and what is known of its tokens. Holds no attention.
-public struct Subject: Sendable {
+public final class Subject: Sendable {
     /// The trace.
     public let trace: Trace
     /// The forward pass that is read.
@@ -90,6 +90,22 @@ public struct Subject: Sendable {
         let (regions, ofPosition) = try trace.regions()
         self.regions = regions
         regionOfPosition = ofPosition.map { Int($0) }
+    }
+
+    /// Steps that are looked at and keep maps and rows, ascending. A causal trace keeps each row once, and a row belongs to
+    /// the step that computed it: all.
+    public var keptSteps: [Int] {
+        guard causality == .bidirectional, let kept = trace.plan.mapSteps.map(Set.init) else { return steps }
+        return steps.filter(kept.contains)
+    }
+
+    /// The step of a causal trace that computed a row, by the query's position.
+    func step(ofCausalRow position: Int) -> Int { max(0, position - promptLength + 1) }
+
+    /// What stood at a position at a step: part of the prompt, unmasked, or masked.
+    public func queryClass(step: Int, position: Int) -> QueryClass {
+        if position < promptLength { return .prompt }
+        return tokens.isMasked(step: step, position: position) ? .masked : .unmasked
     }
 
     /// Sites of the heads, or of the layers, that are looked at.

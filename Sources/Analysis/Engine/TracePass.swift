@@ -66,42 +66,67 @@ public struct TracePass: Sendable {
 
     private func gather(_ metrics: [any Metric]) throws -> [any Reduction] {
         let work = try Work(metrics, in: self)
-        var gathered = work.empty
-        var open: [any Reduction] = []
-        // A few units a thread are worked on at a time: what they gathered waits to be merged in order.
-        let batch = 4 * threads
-        for first in stride(from: 0, to: work.units.count, by: batch) {
-            let share = Array(work.units[first..<min(work.units.count, first + batch)])
-            let results = Mutex<[Int: Result<[any Reduction], any Error>]>([:])
-            let next = Atomic(0)
-            DispatchQueue.concurrentPerform(iterations: min(threads, share.count)) { _ in
-                while true {
-                    let index = next.add(1, ordering: .relaxed).oldValue
-                    guard index < share.count else { return }
-                    let result = Result { () throws -> [any Reduction] in
-                        var parts = try work.gather(share[index])
-                        if share[index].isWhole { try parts.settle() }
-                        return parts
-                    }
-                    results.withLock { $0[index] = result }
+        let progress = Mutex(Progress(of: work))
+        let next = Atomic(0)
+        DispatchQueue.concurrentPerform(iterations: min(threads, work.units.count)) { _ in
+            let buffers = ThreadBuffers()
+            while !progress.withLock({ $0.hasFailed }) {
+                let index = next.add(1, ordering: .relaxed).oldValue
+                guard index < work.units.count else { return }
+                let result = Result { () throws -> [any Reduction] in
+                    var parts = try work.gather(work.units[index], buffers)
+                    if work.units[index].isWhole { try parts.settle() }
+                    return parts
                 }
-            }
-            let finished = results.withLock { $0 }
-            for (index, unit) in share.enumerated() {
-                guard let parts = try finished[index]?.get() else { continue }
-                if unit.isWhole {
-                    try gathered.merge(parts)
-                    continue
-                }
-                if unit.isFirst { open = parts } else { try open.merge(parts) }
-                if unit.isLast {
-                    try open.settle()
-                    try gathered.merge(open)
-                    open = []
-                }
+                progress.withLock { $0.take(result, of: index) }
             }
         }
-        return gathered
+        return try progress.withLock { try $0.outcome() }
+    }
+
+    /// What was gathered so far. Units are merged in their order: those that are done early wait.
+    private struct Progress {
+        private let units: [Unit]
+        private var gathered: [any Reduction]
+        private var open: [any Reduction] = []
+        private var waiting: [Int: Result<[any Reduction], any Error>] = [:]
+        private var merged = 0
+        private var failure: (any Error)?
+        /// Whether a unit failed: no further ones are begun. Those before it were, so that the first failure wins.
+        private(set) var hasFailed = false
+
+        init(of work: Work) {
+            units = work.units
+            gathered = work.empty
+        }
+
+        mutating func take(_ result: Result<[any Reduction], any Error>, of index: Int) {
+            if case .failure = result { hasFailed = true }
+            waiting[index] = result
+            while failure == nil, let result = waiting.removeValue(forKey: merged) {
+                do {
+                    try merge(result.get(), of: units[merged])
+                } catch {
+                    failure = error
+                    hasFailed = true
+                }
+                merged += 1
+            }
+        }
+
+        private mutating func merge(_ parts: [any Reduction], of unit: Unit) throws {
+            if unit.isWhole { return try gathered.merge(parts) }
+            if unit.isFirst { open = parts } else { try open.merge(parts) }
+            guard unit.isLast else { return }
+            try open.settle()
+            try gathered.merge(open)
+            open = []
+        }
+
+        func outcome() throws -> [any Reduction] {
+            if let failure { throw failure }
+            return gathered
+        }
     }
 
     /// Metrics, what they read, and the units of the work, cut as a pass cuts them.
@@ -128,9 +153,9 @@ public struct TracePass: Sendable {
             units = Unit.all(of: subject, inputs: inputs, parallelism: parallelism)
         }
 
-        func gather(_ unit: Unit) throws -> [any Reduction] {
+        func gather(_ unit: Unit, _ buffers: ThreadBuffers = ThreadBuffers()) throws -> [any Reduction] {
             var parts = empty
-            try walk.absorb(unit, into: &parts)
+            try walk.absorb(unit, buffers, into: &parts)
             return parts
         }
     }
@@ -158,7 +183,7 @@ public struct TracePass: Sendable {
 
         static func all(of subject: Subject, inputs: Set<Input>, parallelism: Int) -> [Unit] {
             var units: [Unit] = []
-            let reads = Set(inputs.filter { $0 != .answers && $0 != .residual && $0 != .regions })
+            let readsSteps = inputs.contains { $0.isOfSteps }
             let steps = subject.steps.count
             // A causal trace's running sums need every step before.
             let runs =
@@ -166,7 +191,7 @@ public struct TracePass: Sendable {
                 ? 1 : max(1, min(steps, (parallelism + subject.layers.count - 1) / max(1, subject.layers.count)))
             for layer in subject.layers.indices {
                 var ofLayer: [Unit] = []
-                if !reads.isEmpty {
+                if readsSteps {
                     for run in 0..<runs {
                         ofLayer.append(
                             Unit(kind: .steps(layer: layer, run * steps / runs..<(run + 1) * steps / runs)))

@@ -32,9 +32,9 @@ struct UnitWalk: Sendable {
         answers = inputs.contains(.answers) ? try AnswerReader(of: subject) : nil
     }
 
-    func absorb(_ unit: TracePass.Unit, into parts: inout [any Reduction]) throws {
+    func absorb(_ unit: TracePass.Unit, _ buffers: ThreadBuffers, into parts: inout [any Reduction]) throws {
         switch unit.kind {
-        case .steps(let layer, let run): try absorb(layer: layer, run, into: &parts)
+        case .steps(let layer, let run): try absorb(layer: layer, run, buffers, into: &parts)
         case .answers(let layer):
             try answers?.forEachRow(layer: layer) { row in
                 for place in parts.indices where readers[place].contains(.answers) { try parts[place].absorb(row) }
@@ -50,7 +50,9 @@ struct UnitWalk: Sendable {
         }
     }
 
-    private func absorb(layer: Int, _ run: Range<Int>, into parts: inout [any Reduction]) throws {
+    private func absorb(
+        layer: Int, _ run: Range<Int>, _ buffers: ThreadBuffers, into parts: inout [any Reduction]
+    ) throws {
         guard !run.isEmpty else { return }
         let isCausal = subject.causality == .causal
         // Running sums start at the beginning, also of a selection.
@@ -63,22 +65,24 @@ struct UnitWalk: Sendable {
             let frame = try accumulator?.frame(step: step, views, received, layer: layer)
             guard isWanted else { continue }
             wanted += 1
-            try absorb(layer: layer, step: step, received: frame, into: &parts)
+            try absorb(layer: layer, step: step, received: frame, buffers, into: &parts)
         }
         // A causal trace keeps maps and rows once, as of its last step; of a selection of steps, whose rows are of it.
         let last = subject.trace.committedSteps - 1
         if isCausal, subject.steps.last != last {
-            try absorb(layer: layer, step: last, received: nil, into: &parts)
+            try absorb(layer: layer, step: last, received: nil, buffers, into: &parts)
         }
     }
 
-    private func absorb(layer: Int, step: Int, received: StepFrame?, into parts: inout [any Reduction]) throws {
+    private func absorb(
+        layer: Int, step: Int, received: StepFrame?, _ buffers: ThreadBuffers, into parts: inout [any Reduction]
+    ) throws {
+        let layerStep = LayerStep(subject: subject, step: step, layerIndex: layer, received: received, views: views)
         if let maps, let place = views.rowPlace(ofStep: step) {
-            try maps.forEachTile(step: step, place: place, layer: layer) { tile in
+            try maps.forEachTile(of: layerStep, place: place, buffers) { tile in
                 for place in parts.indices where readers[place].contains(.maps) { try parts[place].absorb(tile) }
             }
         }
-        let layerStep = LayerStep(subject: subject, step: step, layerIndex: layer, received: received, views: views)
         for place in parts.indices { try parts[place].absorb(layerStep) }
     }
 

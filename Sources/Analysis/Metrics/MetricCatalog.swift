@@ -8,8 +8,20 @@ public struct MetricOptions: Sendable {
     public var scope = Scope.head
     /// How presences and trajectories are made.
     public var linking = LinkingOptions()
+    /// Draws of every null of the metric `nulls`.
+    public var nullDraws = 19
     /// How many tokens count as the first.
     public var firstTokens = 4
+    /// What a massive activation must exceed.
+    public var massiveSize = 100.0
+    /// How many times the median it must be.
+    public var massiveRatio = 1000.0
+    /// The share of the evidence's tokens that an answer must exceed for its retrieval heads to count; nil: every answer.
+    public var requiredRecall: Double?
+    /// How many of a row's largest weights count as its top.
+    public var topKeys = 5
+    /// How many of a row's keys are held against those of the step before.
+    public var stableKeys = 8
 
     /// The defaults.
     public init() {}
@@ -20,9 +32,34 @@ public enum MetricCatalog {
     /// The metrics, in the order of docs/metrics.md.
     public static func all(_ options: MetricOptions = MetricOptions()) -> [any Metric] {
         [
-            FirstTokens(count: options.firstTokens)
+            FirstTokens(count: options.firstTokens),
+            QKDecomposition(rule: options.rule, scope: options.scope),
+            SinkNorms(rule: options.rule, scope: options.scope),
+            ValueWeighted(rule: options.rule, scope: options.scope),
+            VectorStability(),
+            MassiveActivations(size: options.massiveSize, ratio: options.massiveRatio),
+            RetrievalHeads(requiredRecall: options.requiredRecall),
+            AnswerAccuracy(),
+            RowStatistics(top: options.topKeys, first: options.firstTokens),
+            RegionFlow(),
+            StepStability(top: options.stableKeys),
+            Sinks(rule: options.rule, per: options.scope, linking: options.linking),
+            LikeRowsMetric(rule: options.rule, per: options.scope),
+            SoftSinks(),
+            Absorption(rule: options.rule),
+            EpsilonSweep(unit: options.rule.unit),
+            SinkRate(),
+            ScoreByHead(unit: options.rule.unit),
+            SinkTokens(rule: options.rule),
+            StructureShare(),
+            MaskedSplit(),
+            DriftMap(),
+            Nulls(rule: options.rule, linking: options.linking, draws: options.nullDraws),
         ]
     }
+
+    /// Metrics that cost much time or room, and are only run where they are asked for by name.
+    public static let onRequest: Set<String> = [DriftMap.name, Nulls.name]
 
     /// The metrics of some names, in the catalogue's order.
     ///

@@ -51,11 +51,16 @@ public struct FlowReduction: FrameReduction {
         firstKeyUniform.append(frame.uniform[0] / Double(frame.rows))
         for site in 0..<frame.siteCount {
             if sums[site].count < keys { sums[site] += Array(repeating: 0, count: keys - sums[site].count) }
-            var top = 0
-            for key in 0..<keys {
-                let received = frame.received[site * keys + key]
-                sums[site][key] += received
-                if received > frame.received[site * keys + top] { top = key }
+            let top = frame.received.withUnsafeBufferPointer { received in
+                sums[site].withUnsafeMutableBufferPointer { sums in
+                    var top = 0
+                    let base = site * keys
+                    for key in 0..<keys {
+                        sums[key] += received[base + key]
+                        if received[base + key] > received[base + top] { top = key }
+                    }
+                    return top
+                }
             }
             topKeys[site].append(top)
             firstKeyShares[site].append(frame.share(of: site, key: 0))
@@ -102,32 +107,41 @@ public struct FlowReduction: FrameReduction {
     private mutating func append(from old: StepFrame, to new: StepFrame, site: Int) {
         var variation = 0.0
         var transport = 0.0
-        var cumulative = 0.0
-        for key in 0..<max(old.keyCount, new.keyCount) {
-            let before = key < old.keyCount ? old.share(of: site, key: key) : 0
-            let after = key < new.keyCount ? new.share(of: site, key: key) : 0
-            variation += abs(after - before)
-            cumulative += after - before
-            transport += abs(cumulative)
+        old.received.withUnsafeBufferPointer { before in
+            new.received.withUnsafeBufferPointer { after in
+                let (oldBase, newBase) = (site * old.keyCount, site * new.keyCount)
+                let (oldRows, newRows) = (Double(old.rows), Double(new.rows))
+                var cumulative = 0.0
+                for key in 0..<max(old.keyCount, new.keyCount) {
+                    let was = key < old.keyCount ? before[oldBase + key] / oldRows : 0
+                    let now = key < new.keyCount ? after[newBase + key] / newRows : 0
+                    variation += abs(now - was)
+                    cumulative += now - was
+                    transport += abs(cumulative)
+                }
+            }
         }
         variations[site].append(variation / 2)
         transports[site].append(transport)
     }
 
     private static func split(of frame: StepFrame, site: Int) -> Bool? {
-        guard let masked = frame.fromMasked else { return nil }
+        guard let fromMasked = frame.fromMasked else { return nil }
         let base = site * frame.keyCount
-        var topMasked = 0
-        var topUnmasked = 0
-        var massMasked = 0.0
-        var massUnmasked = 0.0
-        for key in 0..<frame.keyCount {
-            let unmasked = frame.received[base + key] - masked[base + key]
-            massMasked += masked[base + key]
-            massUnmasked += unmasked
-            if masked[base + key] > masked[base + topMasked] { topMasked = key }
-            let best = frame.received[base + topUnmasked] - masked[base + topUnmasked]
-            if unmasked > best { topUnmasked = key }
+        var (topMasked, topUnmasked) = (0, 0)
+        var (massMasked, massUnmasked) = (0.0, 0.0)
+        var (mostMasked, mostUnmasked) = (-Double.infinity, -Double.infinity)
+        frame.received.withUnsafeBufferPointer { received in
+            fromMasked.withUnsafeBufferPointer { fromMasked in
+                for key in 0..<frame.keyCount {
+                    let masked = fromMasked[base + key]
+                    let unmasked = received[base + key] - masked
+                    massMasked += masked
+                    massUnmasked += unmasked
+                    if masked > mostMasked { (topMasked, mostMasked) = (key, masked) }
+                    if unmasked > mostUnmasked { (topUnmasked, mostUnmasked) = (key, unmasked) }
+                }
+            }
         }
         // A whole query holds a mass of one: less than half of one is rounding, not a query.
         guard massMasked > 0.5, massUnmasked > 0.5 else { return nil }

@@ -12,7 +12,6 @@ public struct SinkReduction: FrameReduction {
 
     /// The rule; its unit is settled.
     public let rule: SinkRule
-    private let unit: ScoreUnit
     private var steps: [Int] = []
     private var sets: [[SinkSet]]
     private var centroids: [[Double]]
@@ -20,7 +19,6 @@ public struct SinkReduction: FrameReduction {
     /// Starts an empty reduction. A rule without a unit is read as in a bidirectional trace.
     public init(rule: SinkRule, siteCount: Int) {
         self.rule = rule
-        unit = rule.settledUnit
         sets = Array(repeating: [], count: siteCount)
         centroids = Array(repeating: [], count: siteCount)
     }
@@ -29,10 +27,27 @@ public struct SinkReduction: FrameReduction {
     public mutating func absorb(_ frame: StepFrame) throws(AnalysisError) {
         try checkOrder(last: steps.last, next: frame.step, sites: sets.count, siteCount: frame.siteCount)
         steps.append(frame.step)
+        var scratch: [Double] = []
+        var positions: [Int] = []
         for site in 0..<frame.siteCount {
-            let (set, centroid) = find(in: frame, site: site)
-            sets[site].append(set)
-            centroids[site].append(centroid)
+            if let undefined = rule.find(in: frame, site: site, scratch: &scratch, into: &positions) {
+                sets[site].append(SinkSet(sinks: [], undefined: undefined))
+                centroids[site].append(.nan)
+                continue
+            }
+            var mass = 0.0
+            var moment = 0.0
+            let sinks = positions.map { position in
+                let received = frame.received[site * frame.keyCount + position]
+                mass += received
+                moment += received * Double(position)
+                return Sink(
+                    position: position, score: scratch[position],
+                    strength: frame.share(of: site, key: position),
+                    strengthOverUniform: received / frame.uniform[position])
+            }
+            sets[site].append(SinkSet(sinks: sinks, undefined: nil))
+            centroids[site].append(positions.isEmpty ? .nan : moment / mass)
         }
     }
 
@@ -48,26 +63,4 @@ public struct SinkReduction: FrameReduction {
 
     /// The sets so far.
     public func finish() -> Outcome { Outcome(steps: steps, sets: sets, centroids: centroids) }
-
-    private func find(in frame: StepFrame, site: Int) -> (SinkSet, Double) {
-        guard let scores = frame.scores(of: site, in: unit) else {
-            return (SinkSet(sinks: [], undefined: frame.windowUndefined), .nan)
-        }
-        switch rule.verdict(on: scores, rows: frame.rows) {
-        case .undefined(let reason): return (SinkSet(sinks: [], undefined: reason), .nan)
-        case .sinks(let positions):
-            var mass = 0.0
-            var moment = 0.0
-            let sinks = positions.map { position in
-                let received = frame.received[site * frame.keyCount + position]
-                mass += received
-                moment += received * Double(position)
-                return Sink(
-                    position: position, score: scores[position],
-                    strength: frame.share(of: site, key: position),
-                    strengthOverUniform: received / frame.uniform[position])
-            }
-            return (SinkSet(sinks: sinks, undefined: nil), positions.isEmpty ? .nan : moment / mass)
-        }
-    }
 }

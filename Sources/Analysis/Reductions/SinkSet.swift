@@ -25,10 +25,15 @@ public struct SinkSet: Sendable, Hashable {
     /// 1 - |this and next| / |this or next|; NaN when both are empty or either is undefined.
     public func turnover(to next: SinkSet) -> Double {
         guard isDefined, next.isDefined else { return .nan }
-        let before = Set(positions)
-        let after = Set(next.positions)
-        let union = before.union(after).count
+        var (here, there, shared) = (0, 0, 0)
+        while here < sinks.count, there < next.sinks.count {
+            let (first, second) = (sinks[here].position, next.sinks[there].position)
+            if first == second { shared += 1 }
+            if first <= second { here += 1 }
+            if second <= first { there += 1 }
+        }
+        let union = sinks.count + next.sinks.count - shared
         guard union > 0 else { return .nan }
-        return 1 - Double(before.intersection(after).count) / Double(union)
+        return 1 - Double(shared) / Double(union)
     }
 }

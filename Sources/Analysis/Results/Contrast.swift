@@ -30,14 +30,14 @@ public struct Contrast: Sendable {
     public init(
         of traces: [Trace], rule: SinkRule = .excess(), per scope: Scope = .head, layers: Set<Int>? = nil,
         heads: Set<Int>? = nil, linking: LinkingOptions = LinkingOptions(),
-        window: Int = ScoreUnit.defaultWindow, byteBudget: Int = 64 << 20
+        window: Int = ScoreUnit.defaultWindow, byteBudget: Int = TracePass.defaultBudget
     ) throws {
         let emitted = try traces.map { try EmittedTokens(of: $0) }
         entries = try traces.enumerated().map { index, trace in
             Entry(
                 sinks: try SinkAnalysis(
                     of: trace, rule: rule, per: scope, layers: layers, heads: heads, linking: linking,
-                    byteBudget: byteBudget),
+                    details: false, byteBudget: byteBudget),
                 likeRows: try LikeRows(
                     of: trace, rule: rule, per: scope, layers: layers, heads: heads, window: window),
                 intervention: trace.provenance.intervention,

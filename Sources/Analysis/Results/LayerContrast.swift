@@ -10,7 +10,7 @@ public struct LayerContrast: Sendable {
     /// Throws what ``Contrast`` throws.
     public init(
         of traces: [Trace], rule: SinkRule = .excess(), per scope: Scope = .head, layers: Set<Int>? = nil,
-        heads: Set<Int>? = nil, window: Int = ScoreUnit.defaultWindow, byteBudget: Int = 64 << 20
+        heads: Set<Int>? = nil, window: Int = ScoreUnit.defaultWindow, byteBudget: Int = TracePass.defaultBudget
     ) throws {
         let recorded = traces.dropFirst().reduce(Set(traces.first?.plan.layers ?? [])) {
             $0.intersection($1.plan.layers)

@@ -42,24 +42,19 @@ public struct LikeRows: Sendable {
         /// Sink sets that are undefined, over sites.
         public let undefinedSets: Int
 
-        init(sinks: SinkReduction.Outcome, flow: FlowReduction.Outcome) {
-            let turnovers = sinks.sets.map { sets in zip(sets, sets.dropFirst()).map { $0.turnover(to: $1) } }
-            count = sinks.steps.count
-            floatingIndex = Self.mean(flow.variations)
-            turnover = Self.mean(turnovers)
-            transport = Self.mean(flow.transports)
-            topKeyMoves = Self.mean(
-                flow.topKeys.map { keys in zip(keys, keys.dropFirst()).map { $0 == $1 ? 0 : 1 } })
-            distinctTopKeys = count == 0 ? .nan : Self.mean(flow.topKeys.map { [Double(Set($0).count)] })
-            firstKeyShare = Self.mean(flow.firstKeyShares)
-            firstKeyUniform = Statistics.mean(of: flow.firstKeyUniform)
-            undefinedTurnovers = turnovers.reduce(0) { $0 + $1.count { $0.isNaN } }
-            undefinedSets = sinks.sets.reduce(0) { $0 + $1.count { !$0.isDefined } }
-        }
-
-        /// The mean over sites of each site's mean.
-        private static func mean(_ values: [[Double]]) -> Double {
-            Statistics.mean(of: values.lazy.map { Statistics.mean(of: $0) })
+        /// The mean over sites of each site's numbers.
+        init(meanOf sites: [LikeRowsMetric.RowNumbers]) {
+            func mean(_ place: Int) -> Double { Statistics.mean(of: sites.lazy.map { $0.values[place] }) }
+            count = sites.first?.count ?? 0
+            floatingIndex = mean(0)
+            turnover = mean(1)
+            transport = mean(2)
+            topKeyMoves = mean(3)
+            distinctTopKeys = mean(4)
+            firstKeyShare = mean(5)
+            firstKeyUniform = mean(6)
+            undefinedTurnovers = sites.reduce(0) { $0 + $1.undefinedTurnovers }
+            undefinedSets = sites.reduce(0) { $0 + $1.undefinedSets }
         }
 
         /// The numbers by name, in order.
@@ -80,28 +75,17 @@ public struct LikeRows: Sendable {
         of trace: Trace, rule: SinkRule = .excess(), per scope: Scope = .head, layers: Set<Int>? = nil,
         heads: Set<Int>? = nil, window: Int = ScoreUnit.defaultWindow
     ) throws {
-        guard window >= 1 else {
-            throw AnalysisError.badParameter(name: "window", value: "\(window)", reason: "at least one row is needed")
-        }
-        let resolved = rule.resolved(for: trace.plan.causality)
-        try resolved.validate()
-        var stream = try AnswerStream(of: trace, per: scope, layers: layers, heads: heads)
-        var contrast = LikeRowsReduction(
-            rule: resolved, causality: trace.plan.causality, siteCount: stream.grid.sites.count, window: window)
-        while let row = try stream.next() { try contrast.absorb(row) }
-        self = contrast.result(input: trace.path)
-    }
-
-    init(
-        input: String, answerRule: SinkRule, windowRule: SinkRule, answerRows: Movement, windows: Movement,
-        windowSize: Int
-    ) {
-        self.input = input
-        self.answerRule = answerRule
-        self.windowRule = windowRule
-        self.answerRows = answerRows
-        self.windows = windows
-        self.windowSize = windowSize
+        guard trace.contains(.answerAttention), trace.contains(.answerSourceStep), trace.contains(.answerSourceQuery)
+        else { throw AnalysisError.answerRowsNotRecorded(path: trace.path) }
+        let rule = rule.resolved(for: trace.plan.causality)
+        let sites = try TracePass(over: trace, Extent(layers: layers, heads: heads)).run(
+            LikeRowsMetric(rule: rule, per: scope, window: window))
+        input = trace.path
+        answerRule = rule.onAnswerRows
+        windowRule = rule.onWindows(of: window)
+        answerRows = Movement(meanOf: sites.map(\.answerRows))
+        windows = Movement(meanOf: sites.map(\.windows))
+        windowSize = window
     }
 
     /// The contrast as JSON.
@@ -139,8 +123,6 @@ extension SinkRule {
 
 /// The reductions behind ``LikeRows``, over rows in the order of emission.
 struct LikeRowsReduction: Sendable {
-    private let rule: SinkRule
-    private let window: Int
     private var rowSinks: SinkReduction
     private var rowFlow: FlowReduction
     private var windowSinks: SinkReduction
@@ -148,8 +130,6 @@ struct LikeRowsReduction: Sendable {
     private var windows: RowWindows
 
     init(rule: SinkRule, causality: Causality, siteCount: Int, window: Int) {
-        self.rule = rule
-        self.window = window
         rowSinks = SinkReduction(rule: rule.onAnswerRows, siteCount: siteCount)
         rowFlow = FlowReduction(siteCount: siteCount)
         windowSinks = SinkReduction(rule: rule.onWindows(of: window), siteCount: siteCount)
@@ -165,10 +145,14 @@ struct LikeRowsReduction: Sendable {
         try windowFlow.absorb(full)
     }
 
-    func result(input: String) -> LikeRows {
-        LikeRows(
-            input: input, answerRule: rowSinks.rule, windowRule: windowSinks.rule,
-            answerRows: LikeRows.Movement(sinks: rowSinks.finish(), flow: rowFlow.finish()),
-            windows: LikeRows.Movement(sinks: windowSinks.finish(), flow: windowFlow.finish()), windowSize: window)
+    /// Each site's numbers.
+    var sites: [LikeRowsMetric.SiteMovement] {
+        let (rows, windows) = (rowSinks.finish(), windowSinks.finish())
+        let (rowFlow, windowFlow) = (rowFlow.finish(), windowFlow.finish())
+        return rows.sets.indices.map { site in
+            LikeRowsMetric.SiteMovement(
+                answerRows: .init(sets: rows.sets[site], flow: rowFlow, site: site),
+                windows: .init(sets: windows.sets[site], flow: windowFlow, site: site))
+        }
     }
 }

@@ -9,7 +9,7 @@ extension SinkAnalysis {
         if causality == .causal {
             lines.append("cumulative: computed on running sums over all rows; not to be set against a diffusion model")
         }
-        let sets = sites.count * steps.count
+        let sets = measures.count * steps.count
         for reason in Undefined.allCases {
             if let count = undefined.sets[reason] { lines.append("\(count) of \(sets) sink sets: \(sentence(reason))") }
         }
@@ -64,7 +64,7 @@ extension SinkAnalysis {
                         [.integer(steps[step])] + cells(of: site.site) + [
                             .integer(sink.position), .number(sink.score), .number(sink.strength),
                             .number(sink.strengthOverUniform),
-                            text(tokens.token(step: step, position: sink.position)),
+                            text(tokens.token(step: steps[step], position: sink.position)),
                         ]
                     }
                 }
@@ -77,7 +77,7 @@ extension SinkAnalysis {
         var rows: [[Cell]] = []
         if scope != .overall {
             for layer in grid.layers {
-                let members = sites.filter { $0.site.layer == layer }
+                let members = measures.filter { $0.site.layer == layer }
                 rows.append([.integer(layer)] + means(over: members).map { .number($0.value) })
             }
         }
@@ -91,8 +91,8 @@ extension SinkAnalysis {
     /// `layerLimit` of them, a column a layer.
     public func overview(layerLimit: Int = 8) -> Table {
         let showsLayers = scope != .overall && grid.layers.count > 1 && grid.layers.count <= layerLimit
-        let groups = showsLayers ? grid.layers.map { layer in sites.filter { $0.site.layer == layer } } : []
-        let columns = ([sites] + groups).map { means(over: $0) }
+        let groups = showsLayers ? grid.layers.map { layer in measures.filter { $0.site.layer == layer } } : []
+        let columns = ([measures] + groups).map { means(over: $0) }
         return Table(
             name: "overview", notes: notes + ["mean over sites; NaN is undefined everywhere, and left out of means"],
             columns: [Column("measure", .text), Column("unit", .text), Column("all", .number)]
@@ -126,7 +126,7 @@ extension SinkAnalysis {
                         .number(presence.meanScore), .number(presence.peakScore),
                         .integer(orMissing: tokens.age(step: steps[presence.first], position: presence.position)),
                         .text(site.presenceKinds[index].rawValue),
-                        text(tokens.token(step: presence.first, position: presence.position)),
+                        text(tokens.token(step: steps[presence.first], position: presence.position)),
                         text(tokens.finalToken(position: presence.position)),
                     ]
                 }
@@ -142,6 +142,7 @@ extension SinkAnalysis {
                 Column("lifetime", .integer, unit: "steps"), Column("start_position", .integer),
                 Column("end_position", .integer), Column("hops", .integer, unit: "count"),
                 Column("hops_per_step", .number, unit: "hops/step"),
+                Column("hop_distance", .number, unit: "positions"), Column("hop_length", .number, unit: "positions"),
                 Column("net_displacement", .integer, unit: "positions"),
                 Column("path_length", .integer, unit: "positions"),
                 Column("drift", .number, unit: "positions/step"),
@@ -153,6 +154,8 @@ extension SinkAnalysis {
                         .integer(index), .integer(steps[trajectory.first]), .integer(steps[trajectory.last]),
                         .integer(trajectory.lifetime), .integer(trajectory.start), .integer(trajectory.end),
                         .integer(trajectory.hops.count), .number(trajectory.hopsPerStep),
+                        .number(Statistics.mean(of: trajectory.hops.lazy.map { Double($0.distance) })),
+                        .number(Statistics.mean(of: trajectory.hops.lazy.map { Double(abs($0.distance)) })),
                         .integer(trajectory.netDisplacement), .integer(trajectory.pathLength),
                         .number(trajectory.drift), .integer(trajectory.distinctPositions),
                         .text(site.trajectoryKinds[index].rawValue),
@@ -168,7 +171,7 @@ extension SinkAnalysis {
             columns: siteColumns + [
                 Column("trajectory", .integer), Column("from_step", .integer), Column("to_step", .integer),
                 Column("from_position", .integer), Column("to_position", .integer),
-                Column("distance", .integer, unit: "positions"), Column("from_token", .text),
+                Column("hop_distance", .integer, unit: "positions"), Column("from_token", .text),
                 Column("to_token", .text),
             ],
             rows: sites.flatMap { site in
@@ -177,8 +180,8 @@ extension SinkAnalysis {
                         cells(of: site.site) + [
                             .integer(index), .integer(steps[hop.fromStep]), .integer(steps[hop.toStep]),
                             .integer(hop.from), .integer(hop.to), .integer(hop.distance),
-                            text(tokens.token(step: hop.fromStep, position: hop.from)),
-                            text(tokens.token(step: hop.toStep, position: hop.to)),
+                            text(tokens.token(step: steps[hop.fromStep], position: hop.from)),
+                            text(tokens.token(step: steps[hop.toStep], position: hop.to)),
                         ]
                     }
                 }
@@ -218,7 +221,7 @@ extension SinkAnalysis {
             ("parameters", .object(rule.parameters.filter { $0.name != "unit" }.map { ($0.name, .text($0.value)) })),
             ("scope", .text(scope.rawValue)), ("layers", .array(grid.layers.map(JSONValue.integer))),
             ("heads", .array(grid.heads.map(JSONValue.integer))), ("steps", .integer(steps.count)),
-            ("keys", .integer(keyCount)), ("sites", .integer(sites.count)),
+            ("keys", .integer(keyCount)), ("sites", .integer(measures.count)),
             (
                 "linking",
                 .object([

@@ -5,7 +5,7 @@ import TraceFormat
 ///     let analysis = try SinkAnalysis(of: trace, rule: .excess(epsilon: 3), per: .head)
 ///     print(analysis.summary.text())
 ///
-/// Rules, formulas and undefined values are those of this module's README.
+/// Rules, formulas and undefined values are those of docs/metrics/sinks.md. The same as the metric ``Sinks`` gives.
 public struct SinkAnalysis: Sendable {
     /// Version of the definitions by which results are computed; it changes when a number would.
     public static let version = "1"
@@ -28,7 +28,9 @@ public struct SinkAnalysis: Sendable {
     public let steps: [Int]
     /// Keys of the trace.
     public let keyCount: Int
-    /// What was found at each site, by layer, then head.
+    /// The numbers of each site, by layer, then head.
+    public let measures: [SiteMeasures]
+    /// Everything found at each site, by layer, then head; empty where no details were asked for.
     public let sites: [SiteAnalysis]
     /// What is undefined, and left out of means.
     public let undefined: UndefinedCounts
@@ -50,35 +52,43 @@ public struct SinkAnalysis: Sendable {
     ///   - heads: recorded heads to read; nil for all.
     ///   - pass: the forward pass to read, where the trace has two.
     ///   - linking: how presences and trajectories are made.
-    ///   - byteBudget: bytes of one block of the pass.
+    ///   - details: whether to keep sets, presences and trajectories of every site, of which tables other than the
+    ///     summary are made.
+    ///   - byteBudget: bytes that the pass may hold of the trace.
     ///
     /// Throws ``AnalysisError`` for what the trace does not hold or the arguments do not allow, and what reading throws.
     public init(
         of trace: Trace, rule: SinkRule = .excess(), per scope: Scope = .head, layers: Set<Int>? = nil,
         heads: Set<Int>? = nil, pass: Pass = .conditional, linking: LinkingOptions = LinkingOptions(),
-        byteBudget: Int = 64 << 20
+        details: Bool = true, byteBudget: Int = TracePass.defaultBudget
     ) throws {
         let rule = rule.resolved(for: trace.plan.causality)
-        try rule.validate()
-        try linking.validate()
-        var stream = try ReceivedStream(
-            of: trace, per: scope, layers: layers, heads: heads, window: rule.unit?.windowRows, pass: pass,
-            byteBudget: byteBudget)
-        var sinks = SinkReduction(rule: rule, siteCount: stream.grid.sites.count)
-        var flow = FlowReduction(siteCount: stream.grid.sites.count)
-        while let frame = try stream.next() {
-            try sinks.absorb(frame)
-            try flow.absorb(frame)
+        guard trace.contains(DatasetKey<Float>.received.of(pass)) else {
+            throw AnalysisError.receivedNotRecorded(path: trace.path)
         }
+        if rule.unit?.windowRows != nil, trace.plan.causality == .bidirectional {
+            throw AnalysisError.windowNeedsCausalTrace(path: trace.path)
+        }
+        let walk = try TracePass(
+            over: trace, Extent(layers: layers, heads: heads), pass: pass, byteBudget: byteBudget)
+        let found = try walk.run(Sinks(rule: rule, per: scope, linking: linking, keepsDetails: details))
+        self.init(found, on: walk.subject, rule: rule, per: scope, linking: linking)
+    }
+
+    /// Collects what the metric ``Sinks`` found.
+    init(
+        _ found: [Sinks.LayerFindings], on subject: Subject, rule: SinkRule, per scope: Scope, linking: LinkingOptions
+    ) {
         self.init(
-            input: trace.path, modelName: trace.provenance.modelName, causality: trace.plan.causality, pass: pass,
-            rule: rule, grid: stream.grid, linking: linking, keyCount: stream.keyCount, sinks: sinks.finish(),
-            flow: flow.finish(), tokens: try TokenTimeline(of: trace))
+            input: subject.trace.path, modelName: subject.trace.provenance.modelName, causality: subject.causality,
+            pass: subject.pass, rule: rule, grid: subject.grid(per: scope), linking: linking, steps: subject.steps,
+            keyCount: subject.keyCount, measures: found.flatMap(\.measures), sites: found.flatMap(\.details),
+            tokens: subject.tokens)
     }
 
     init(
         input: String, modelName: String, causality: Causality, pass: Pass, rule: SinkRule, grid: SiteGrid,
-        linking: LinkingOptions, keyCount: Int, sinks: SinkReduction.Outcome, flow: FlowReduction.Outcome,
+        linking: LinkingOptions, steps: [Int], keyCount: Int, measures: [SiteMeasures], sites: [SiteAnalysis],
         tokens: TokenTimeline
     ) {
         self.input = input
@@ -88,19 +98,18 @@ public struct SinkAnalysis: Sendable {
         self.rule = rule
         self.grid = grid
         self.linking = linking
+        self.steps = steps
         self.keyCount = keyCount
+        self.measures = measures
+        self.sites = sites
         self.tokens = tokens
-        steps = sinks.steps
-        sites = grid.sites.enumerated().map { index, site in
-            SiteAnalysis(site: site, index: index, sinks: sinks, flow: flow, keys: keyCount, options: linking)
-        }
-        undefined = UndefinedCounts(of: sites)
+        undefined = UndefinedCounts(summing: measures.map(\.undefined))
     }
 
     /// The mean over sites of each measure, NaN where none defines it, under the label that says whether it is cumulative.
-    public var headline: [(name: String, value: Double)] { means(over: sites) }
+    public var headline: [(name: String, value: Double)] { means(over: measures) }
 
-    func means(over sites: [SiteAnalysis]) -> [(name: String, value: Double)] {
+    func means(over sites: [SiteMeasures]) -> [(name: String, value: Double)] {
         Measure.all.enumerated().map { place, measure in
             (
                 measure.label(in: causality, unit: unit),

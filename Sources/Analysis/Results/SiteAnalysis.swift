@@ -1,7 +1,7 @@
 /// What was found at one site: a head of a layer, a layer, or the whole model.
 public struct SiteAnalysis: Sendable {
     /// The site.
-    public let site: Site
+    public var site: Site { measures.site }
     /// Its sink set at each step.
     public let sets: [SinkSet]
     /// Its presences, by first step, then position.
@@ -29,8 +29,10 @@ public struct SiteAnalysis: Sendable {
     public let variations: [Double]
     /// Transport of p from each step to the next, in positions.
     public let transports: [Double]
+    /// Its numbers, and what is undefined.
+    public let measures: SiteMeasures
     /// The value of each of ``Measure/all``; NaN where undefined.
-    public let values: [Double]
+    public var values: [Double] { measures.values }
 
     init(
         site: Site, index: Int, sinks: SinkReduction.Outcome, flow: FlowReduction.Outcome, keys: Int,
@@ -39,7 +41,6 @@ public struct SiteAnalysis: Sendable {
         let sets = sinks.sets[index]
         let presences = Presence.find(in: sets, gap: options.gap)
         let topKeys = flow.topKeys[index]
-        self.site = site
         self.sets = sets
         self.presences = presences
         self.topKeys = topKeys
@@ -48,14 +49,13 @@ public struct SiteAnalysis: Sendable {
         splits = flow.splits[index]
         variations = flow.variations[index]
         transports = flow.transports[index]
-        turnovers = zip(sets, sets.dropFirst()).map { $0.turnover(to: $1) }
+        let turnovers = zip(sets, sets.dropFirst()).map { $0.turnover(to: $1) }
+        self.turnovers = turnovers
 
         let definedSteps = sets.indices.filter { sets[$0].isDefined }
-        let statics = Self.staticPositions(in: sets, defined: definedSteps.count)
-        presenceKinds = presences.map { statics.contains($0.position) ? .static : .moving }
-        trajectoryKinds = trajectories.map {
-            $0.hops.isEmpty && statics.contains($0.start) ? .static : .moving
-        }
+        let isStatic = Self.staticPositions(in: sets, defined: definedSteps.count, keys: keys)
+        presenceKinds = presences.map { isStatic[$0.position] ? .static : .moving }
+        trajectoryKinds = trajectories.map { $0.hops.isEmpty && isStatic[$0.start] ? .static : .moving }
 
         if let first = definedSteps.first, let last = definedSteps.last {
             summary = TrajectorySummary(of: trajectories, defined: first...last)
@@ -69,14 +69,14 @@ public struct SiteAnalysis: Sendable {
         let found = sets.flatMap(\.sinks)
         let defined = definedSteps.map { sets[$0].sinks }
         let moves = zip(topKeys, topKeys.dropFirst()).map { $0 == $1 ? 0.0 : 1.0 }
-        values =
+        let values: [Double] =
             [
                 Statistics.mean(of: defined.lazy.map { Double($0.count) }),
                 Statistics.mean(of: defined.lazy.map { $0.reduce(0) { $0 + $1.strength } }),
                 Statistics.mean(of: found.lazy.map(\.strength)),
                 Statistics.mean(of: found.lazy.map(\.strengthOverUniform)),
                 Statistics.mean(of: defined.lazy.map { Double($0.count { $0.strength > 0.3 }) }),
-                Statistics.mean(of: found.lazy.map { statics.contains($0.position) ? 1 : 0 }),
+                Statistics.mean(of: found.lazy.map { isStatic[$0.position] ? 1 : 0 }),
                 definedSteps.isEmpty ? .nan : Double(presences.count),
                 Statistics.mean(of: presences.lazy.map { Double($0.dwell) }),
             ]
@@ -94,14 +94,17 @@ public struct SiteAnalysis: Sendable {
                 Statistics.mean(of: flow.firstKeyUniform),
                 Statistics.mean(of: splits.lazy.map { $0.map { $0 ? 1.0 : 0.0 } ?? .nan }),
             ]
+        measures = SiteMeasures(
+            site: site, values: values,
+            undefined: UndefinedCounts(sets: sets, turnovers: turnovers, centroids: centroids, splits: splits))
     }
 
-    /// Positions that are sinks in at least 90 % of the steps with a defined set.
-    private static func staticPositions(in sets: [SinkSet], defined: Int) -> Set<Int> {
-        var steps: [Int: Int] = [:]
-        for set in sets { for sink in set.sinks { steps[sink.position, default: 0] += 1 } }
+    /// Whether a position is a sink in at least 90 % of the steps with a defined set.
+    private static func staticPositions(in sets: [SinkSet], defined: Int, keys: Int) -> [Bool] {
+        var steps = Array(repeating: 0, count: keys)
+        for set in sets { for sink in set.sinks { steps[sink.position] += 1 } }
         // In whole numbers: 0.9 has no exact double.
-        return Set(steps.filter { 10 * $0.value >= 9 * defined }.keys)
+        return steps.map { $0 > 0 && 10 * $0 >= 9 * defined }
     }
 
     private static func null(
@@ -109,7 +112,7 @@ public struct SiteAnalysis: Sendable {
     ) -> TrajectorySummary? {
         guard options.nullPermutations > 0 else { return nil }
         let draws = (0..<options.nullPermutations).map { replicate in
-            let places = PositionPermutation(
+            let places = Permutation(
                 of: keys, seed: options.nullSeed, site: site, replicate: replicate
             ).places
             let placed = presences.map { places[$0.position] }

@@ -38,7 +38,8 @@ public struct TraceResult: Sendable, Equatable {
         if let names = settings.metrics {
             chosen = try MetricCatalog.metrics(named: names, settings.options)
         } else {
-            for metric in MetricCatalog.all(settings.options) {
+            for metric in MetricCatalog.all(settings.options)
+            where !MetricCatalog.onRequest.contains(type(of: metric).name) {
                 if let reason = pass.obstacle(to: metric) {
                     leftOut.append((type(of: metric).name, reason))
                 } else {

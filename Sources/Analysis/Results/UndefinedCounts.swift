@@ -12,23 +12,30 @@ public struct UndefinedCounts: Sendable, Equatable {
     /// Sink sets that are undefined for any reason.
     public var allSets: Int { sets.values.reduce(0, +) }
 
-    init(of sites: [SiteAnalysis]) {
-        for site in sites {
-            for set in site.sets { if let reason = set.undefined { sets[reason, default: 0] += 1 } }
-            turnovers += site.turnovers.count { $0.isNaN }
-            centroids += site.centroids.count { $0.isNaN }
-            splits += site.splits.count { $0 == nil }
+    /// The counts of one site.
+    init(sets: [SinkSet], turnovers: [Double], centroids: [Double], splits: [Bool?]) {
+        for set in sets { if let reason = set.undefined { self.sets[reason, default: 0] += 1 } }
+        self.turnovers = turnovers.count { $0.isNaN }
+        self.centroids = centroids.count { $0.isNaN }
+        self.splits = splits.count { $0 == nil }
+    }
+
+    /// The counts of several together.
+    init(summing parts: some Sequence<UndefinedCounts>) {
+        for part in parts {
+            sets.merge(part.sets) { $0 + $1 }
+            turnovers += part.turnovers
+            centroids += part.centroids
+            splits += part.splits
         }
     }
 
     /// The counts by name, every reason included.
-    public var json: JSONValue {
-        .object(
-            [("sink_sets", .integer(allSets))]
-                + Undefined.allCases.map { ("sink_sets_" + $0.rawValue, .integer(sets[$0] ?? 0)) }
-                + [
-                    ("turnovers", .integer(turnovers)), ("centroids", .integer(centroids)),
-                    ("splits", .integer(splits)),
-                ])
+    public var named: [(reason: String, count: Int)] {
+        [("sink_sets", allSets)] + Undefined.allCases.map { ("sink_sets_" + $0.rawValue, sets[$0] ?? 0) }
+            + [("turnovers", turnovers), ("centroids", centroids), ("splits", splits)]
     }
+
+    /// The counts as a JSON object.
+    public var json: JSONValue { .object(named.map { ($0.reason, .integer($0.count)) }) }
 }

@@ -74,12 +74,18 @@ struct ReceivedAccumulator: Sendable {
                     defer { offset += classes * keys }
                     guard layerPlace >= 0, headPlace >= 0 else { continue }
                     let base = grid.site(layer: layerPlace, head: headPlace) * keys
-                    for queryClass in 0..<classes {
-                        let row = offset + queryClass * keys
-                        // Keys not yet visible have received nothing, and may be stored as NaN.
-                        for key in 0..<visible { part.received[base + key] += Double(block.values[row + key]) }
-                        guard queryClass == QueryClass.masked.rawValue else { continue }
-                        for key in 0..<visible { part.masked[base + key] += Double(block.values[row + key]) }
+                    block.values.withUnsafeBufferPointer { values in
+                        for queryClass in 0..<classes {
+                            let row = offset + queryClass * keys
+                            // Keys not yet visible have received nothing, and may be stored as NaN.
+                            part.received.withUnsafeMutableBufferPointer { received in
+                                for key in 0..<visible { received[base + key] += Double(values[row + key]) }
+                            }
+                            guard queryClass == QueryClass.masked.rawValue else { continue }
+                            part.masked.withUnsafeMutableBufferPointer { masked in
+                                for key in 0..<visible { masked[base + key] += Double(values[row + key]) }
+                            }
+                        }
                     }
                     part.heads += 1
                 }

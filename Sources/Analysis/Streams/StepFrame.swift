@@ -42,18 +42,66 @@ public struct StepFrame: Sendable {
 
     /// Scores of one site's keys in a unit: one a visible key, NaN where undefined; nil where the step has none.
     public func scores(of site: Int, in unit: ScoreUnit) -> [Double]? {
-        let base = site * keyCount
-        switch unit {
-        case .sum: return Array(received[base..<base + keyCount])
-        case .mean: return (0..<keyCount).map { received[base + $0] / visibleQueries[$0] }
-        case .percent: return (0..<keyCount).map { 100 * received[base + $0] / visibleQueries[$0] }
-        case .ratio: return (0..<keyCount).map { received[base + $0] / uniform[$0] }
-        case .window: return window.map { Array($0[base..<base + keyCount]) }
+        var scores: [Double] = []
+        return write(scoresOf: site, in: unit, into: &scores) ? scores : nil
+    }
+
+    /// The same into an array that is used again; whether the step has any.
+    func write(scoresOf site: Int, in unit: ScoreUnit, into scores: inout [Double]) -> Bool {
+        scores.removeAll(keepingCapacity: true)
+        let range = site * keyCount..<(site + 1) * keyCount
+        guard unit.windowRows == nil else {
+            guard let window else { return false }
+            scores += window[range]
+            return true
         }
+        scores += received[range]
+        let keyCount = keyCount
+        func divide(by weights: [Double], _ factor: Double) {
+            for key in 0..<keyCount { scores[key] = factor * scores[key] / weights[key] }
+        }
+        switch unit {
+        case .sum, .window: break
+        case .mean: divide(by: visibleQueries, 1)
+        case .percent: divide(by: visibleQueries, 100)
+        case .ratio: divide(by: uniform, 1)
+        }
+        return true
+    }
+
+    /// The frame of one site that is the mean of all.
+    func averagingSites() -> StepFrame {
+        func mean(_ values: [Double]) -> [Double] {
+            var sums = Array(values[..<keyCount])
+            for site in 1..<max(1, siteCount) {
+                for key in 0..<keyCount { sums[key] += values[site * keyCount + key] }
+            }
+            for key in 0..<keyCount { sums[key] /= Double(siteCount) }
+            return sums
+        }
+        guard siteCount > 1 else { return self }
+        return StepFrame(
+            step: step, rows: rows, keyCount: keyCount, siteCount: 1, received: mean(received),
+            fromMasked: fromMasked.map(mean), visibleQueries: visibleQueries, uniform: uniform,
+            window: window.map(mean), windowUndefined: windowUndefined)
     }
 
     /// The share of all attention of one site that a key holds, p_t(j) = s_j / n_t.
     public func share(of site: Int, key: Int) -> Double {
         received[site * keyCount + key] / Double(rows)
+    }
+}
+
+extension SinkRule {
+    /// Finds the sinks of one site of a frame: their positions, ascending, and the scores of all keys, in arrays that
+    /// are used again. Why nothing can be said, where that is so.
+    func find(
+        in frame: StepFrame, site: Int, scratch scores: inout [Double], into positions: inout [Int]
+    ) -> Undefined? {
+        guard frame.write(scoresOf: site, in: settledUnit, into: &scores) else {
+            positions.removeAll(keepingCapacity: true)
+            return frame.windowUndefined
+        }
+        return scores.withUnsafeBufferPointer { find(in: $0, rows: frame.rows, into: &positions) }
     }
 }

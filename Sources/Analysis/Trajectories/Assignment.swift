@@ -10,31 +10,41 @@ struct Assignment {
     static let forbidden = 1 << 40
 
     /// Solves a square matrix in which some assignment avoids the forbidden pairs.
-    init(minimising cost: [[Int]]) {
-        let (matched, rowPrice, columnPrice) = Self.solve(cost)
-        columns = Self.first(of: cost, from: matched, rowPrice: rowPrice, columnPrice: columnPrice)
+    init(minimising cost: [[Int]]) { self.init(minimising: cost.flatMap { $0 }, size: cost.count) }
+
+    /// The same, (row, column), row-major.
+    init(minimising cost: [Int], size: Int) {
+        columns = cost.withUnsafeBufferPointer { cost in
+            let (matched, rowPrice, columnPrice) = Self.solve(cost, size)
+            return Self.first(of: cost, size, from: matched, rowPrice: rowPrice, columnPrice: columnPrice)
+        }
     }
 
     /// The Hungarian method by shortest augmenting paths (Kuhn 1955; Jonker and Volgenant 1987), O(n^3).
-    private static func solve(_ cost: [[Int]]) -> (columns: [Int], rowPrice: [Int], columnPrice: [Int]) {
-        let n = cost.count
+    private static func solve(
+        _ cost: UnsafeBufferPointer<Int>, _ n: Int
+    ) -> (columns: [Int], rowPrice: [Int], columnPrice: [Int]) {
         // Row and column 0 are the root of each search; the matrix begins at 1.
         var rowPrice = Array(repeating: 0, count: n + 1)
         var columnPrice = rowPrice
         var rowOfColumn = rowPrice
+        var slack = rowPrice
+        var previous = rowPrice
+        var visited = Array(repeating: false, count: n + 1)
         for row in 1..<n + 1 {
             rowOfColumn[0] = row
             var column = 0
-            var slack = Array(repeating: Int.max, count: n + 1)
-            var previous = Array(repeating: 0, count: n + 1)
-            var visited = Array(repeating: false, count: n + 1)
+            for candidate in 0..<n + 1 {
+                slack[candidate] = Int.max
+                visited[candidate] = false
+            }
             repeat {
                 visited[column] = true
                 let current = rowOfColumn[column]
                 var delta = Int.max
                 var next = 0
                 for candidate in 1..<n + 1 where !visited[candidate] {
-                    let reduced = cost[current - 1][candidate - 1] - rowPrice[current] - columnPrice[candidate]
+                    let reduced = cost[(current - 1) * n + candidate - 1] - rowPrice[current] - columnPrice[candidate]
                     if reduced < slack[candidate] {
                         slack[candidate] = reduced
                         previous[candidate] = column
@@ -69,14 +79,13 @@ struct Assignment {
     /// the pairs whose reduced cost is zero. Each row in turn takes the smallest such column for which the rows
     /// behind it can still be rearranged.
     private static func first(
-        of cost: [[Int]], from start: [Int], rowPrice: [Int], columnPrice: [Int]
+        of cost: UnsafeBufferPointer<Int>, _ n: Int, from start: [Int], rowPrice: [Int], columnPrice: [Int]
     ) -> [Int] {
-        let n = cost.count
         var columns = start
         var rows = Array(repeating: 0, count: n)
         for row in 0..<n { rows[columns[row]] = row }
         func isTight(_ row: Int, _ column: Int) -> Bool {
-            cost[row][column] - rowPrice[row] - columnPrice[column] == 0
+            cost[row * n + column] - rowPrice[row] - columnPrice[column] == 0
         }
         for row in 0..<n {
             for column in 0..<columns[row] where rows[column] > row && isTight(row, column) {

@@ -12,6 +12,11 @@ enum Linking {
     static func followers(of presences: [Presence], placed: [Int], options: LinkingOptions) -> [Int?] {
         var followers: [Int?] = Array(repeating: nil, count: presences.count)
         for component in components(of: presences, placed: placed, options: options) {
+            // One end and one start that are within reach of each other: the link is never dearer than none.
+            if component.ends.count == 1, component.starts.count == 1 {
+                followers[component.ends[0]] = component.starts[0]
+                continue
+            }
             let ends = component.ends.sorted {
                 (presences[$0].last, placed[$0]) < (presences[$1].last, placed[$1])
             }
@@ -20,25 +25,25 @@ enum Linking {
             }
             // Square: each end has a column of its own for staying unmatched, each start a row; those meet for free.
             let size = ends.count + starts.count
-            var cost = Array(repeating: Array(repeating: 0, count: size), count: size)
+            var cost = Array(repeating: 0, count: size * size)
             for (row, end) in ends.enumerated() {
                 for column in 0..<size {
                     if column < starts.count {
-                        cost[row][column] = linkCost(
+                        cost[row * size + column] = linkCost(
                             from: end, to: starts[column], presences: presences, placed: placed, options: options)
                     } else {
-                        cost[row][column] =
+                        cost[row * size + column] =
                             column - starts.count == row ? options.unmatchedCost : Assignment.forbidden
                     }
                 }
             }
             for (place, _) in starts.enumerated() {
                 for column in starts.indices {
-                    cost[ends.count + place][column] =
+                    cost[(ends.count + place) * size + column] =
                         column == place ? options.unmatchedCost : Assignment.forbidden
                 }
             }
-            let columns = Assignment(minimising: cost).columns
+            let columns = Assignment(minimising: cost, size: size).columns
             for (row, end) in ends.enumerated() where columns[row] < starts.count {
                 followers[end] = starts[columns[row]]
             }
@@ -69,14 +74,17 @@ enum Linking {
             }
             return node
         }
-        var startsAt: [Int: [Int]] = [:]
-        for (index, presence) in presences.enumerated() { startsAt[presence.first, default: []].append(index) }
+        // Presences come by first step: those that start at a step follow each other.
+        let lastStart = presences.last?.first ?? 0
+        var firstAt = Array(repeating: 0, count: lastStart + 2)
+        for presence in presences { firstAt[presence.first + 1] += 1 }
+        for step in 0...lastStart { firstAt[step + 1] += firstAt[step] }
         var isLinked = Array(repeating: false, count: 2 * count)
-        let lastStart = presences.map(\.first).max() ?? 0
         for (end, presence) in presences.enumerated() {
             guard presence.last < lastStart else { continue }
             for delay in 1...min(options.reach, lastStart - presence.last) {
-                for start in startsAt[presence.last + delay] ?? []
+                let step = presence.last + delay
+                for start in firstAt[step]..<firstAt[step + 1]
                 where abs(placed[start] - placed[end]) <= 2 * options.unmatchedCost {
                     parent[root(end)] = root(count + start)
                     isLinked[end] = true
@@ -84,14 +92,20 @@ enum Linking {
                 }
             }
         }
-        var members: [Int: (ends: [Int], starts: [Int])] = [:]
+        var place = Array(repeating: -1, count: 2 * count)
+        var members: [(ends: [Int], starts: [Int])] = []
         for node in 0..<2 * count where isLinked[node] {
+            let top = root(node)
+            if place[top] < 0 {
+                place[top] = members.count
+                members.append(([], []))
+            }
             if node < count {
-                members[root(node), default: ([], [])].ends.append(node)
+                members[place[top]].ends.append(node)
             } else {
-                members[root(node), default: ([], [])].starts.append(node - count)
+                members[place[top]].starts.append(node - count)
             }
         }
-        return members.keys.sorted().compactMap { members[$0] }
+        return members
     }
 }

@@ -20,27 +20,37 @@ public struct Presence: Sendable, Hashable {
     ///
     /// A presence goes on over gaps of at most `gap` steps in which the position is not a sink, or the set undefined.
     public static func find(in sets: [SinkSet], gap: Int = 0) -> [Presence] {
-        var open: [Int: (members: [Int], scores: [Double])] = [:]
-        var found: [Presence] = []
-        func close(_ position: Int, _ run: (members: [Int], scores: [Double])) {
-            found.append(
-                Presence(
-                    position: position, members: run.members, meanScore: Statistics.mean(of: run.scores),
-                    peakScore: run.scores.max() ?? .nan))
+        struct Run {
+            let position: Int
+            var members: [Int]
+            var sum: Double
+            var peak: Double
         }
+        var runs: [Run] = []
+        // The run that a position is in, by position.
+        var current: [Int] = []
         for (step, set) in sets.enumerated() {
             for sink in set.sinks {
-                var run = open[sink.position] ?? ([], [])
-                if let last = run.members.last, step - last > gap + 1 {
-                    close(sink.position, run)
-                    run = ([], [])
+                let position = sink.position
+                if position >= current.count {
+                    current += Array(repeating: -1, count: position + 1 - current.count)
                 }
-                run.members.append(step)
-                run.scores.append(sink.score)
-                open[sink.position] = run
+                let run = current[position]
+                if run >= 0, step - (runs[run].members.last ?? step) <= gap + 1 {
+                    runs[run].members.append(step)
+                    runs[run].sum += sink.score
+                    runs[run].peak = max(runs[run].peak, sink.score)
+                } else {
+                    current[position] = runs.count
+                    runs.append(Run(position: position, members: [step], sum: sink.score, peak: sink.score))
+                }
             }
         }
-        for (position, run) in open { close(position, run) }
-        return found.sorted { ($0.first, $0.position) < ($1.first, $1.position) }
+        // Runs were opened by step, then position.
+        return runs.map { run in
+            Presence(
+                position: run.position, members: run.members, meanScore: run.sum / Double(run.members.count),
+                peakScore: run.peak)
+        }
     }
 }

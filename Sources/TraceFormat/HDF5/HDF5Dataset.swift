@@ -161,7 +161,8 @@ final class HDF5Dataset: Sendable {
     func readChunk(
         at origin: [Int], limit: Int, room: (Int) -> UnsafeMutableRawBufferPointer
     ) throws -> StoredChunk? {
-        try HDF5Library.locked {
+        file.chunkReads.add(1, ordering: .relaxed)
+        return try HDF5Library.locked {
             let offset = origin.map { hsize_t($0) }
             var size: hsize_t = 0
             // What the slow call says, which walks over all chunks.

@@ -7,6 +7,8 @@ final class HDF5File: Sendable {
     let path: String
     let id: hid_t
     private let handle: Mutex<Handle?>
+    /// Chunks that were read as stored.
+    let chunkReads = Atomic(0)
 
     private init(path: String, handle: consuming Handle) {
         self.path = path

@@ -27,8 +27,10 @@ extension Trace {
         let queries = 0..<(planned.length(of: .query, afterSteps: step + 1) ?? 0)
         let keys = 0..<planned.keyCount(afterSteps: step + 1)
         if !contains(key), contains(DatasetKey<Float16>.queryVector.of(pass)) {
-            return try rebuiltMap(
-                step: step, place: place, layer: layer, head: head, queries: queries, keys: keys, pass: pass)
+            let vectors = try RebuiltMaps(of: self, pass: pass).heads([head], step: step, layer: layer)
+            var weights = [Float](repeating: 0, count: queries.count * keys.count)
+            try weights.withUnsafeMutableBufferPointer { try vectors.rebuild(head: head, rows: queries, into: $0) }
+            return TraceArray(origin: [0, 0], shape: [queries.count, keys.count], values: weights)
         }
         let stored = try read(
             key,
@@ -38,63 +40,5 @@ extension Trace {
             ])
         return TraceArray(
             origin: [0, 0], shape: Array(stored.shape.suffix(2)), values: Float16Conversion.decode(stored.values))
-    }
-
-    private func rebuiltMap(
-        step: Int, place: Int, layer: Int, head: Int, queries: Range<Int>, keys: Range<Int>, pass: Pass
-    ) throws -> TraceArray<Float> {
-        let keyName = DatasetKey<Float16>.keyVector.of(pass)
-        let query = try read(
-            DatasetKey<Float16>.queryVector.of(pass),
-            [.mapStep: place..<place + 1, .layer: layer..<layer + 1, .head: head..<head + 1, .query: queries])
-        let groups = provenance.kvHeads(of: [planned.heads[head]])
-        guard let kvHead = groups.first.flatMap(planned.kvHeads.firstIndex(of:)) else {
-            throw TraceError.damaged(
-                path: path, object: keyName.path, reason: "lacks the key-value head of head \(planned.heads[head])")
-        }
-        let vectors = try read(
-            keyName,
-            [.mapStep: place..<place + 1, .layer: layer..<layer + 1, .kvHead: kvHead..<kvHead + 1, .key: keys])
-        let channels = query.shape[4]
-        let rebuilder = try vectors.values.withUnsafeBufferPointer {
-            try MapRebuilder(keys: $0, channelCount: channels)
-        }
-        let positions = planned.queries.map { Array($0[queries]) } ?? Array(queries)
-        var weights = [Float](repeating: 0, count: queries.count * keys.count)
-        for rows in rowGroups(positions, step: step) where !rows.places.isEmpty {
-            let suppressed = try suppressedKeys(step: rows.step, layer: layer, head: head, keys: keys, pass: pass)
-            let visibility: MapRebuilder.Visibility =
-                planned.causality == .causal ? .causal(positions: Array(positions[rows.places])) : .bidirectional
-            try query.values.withUnsafeBufferPointer { all in
-                try weights.withUnsafeMutableBufferPointer { out in
-                    try rebuilder.rebuild(
-                        queries: UnsafeBufferPointer(
-                            rebasing: all[rows.places.lowerBound * channels..<rows.places.upperBound * channels]),
-                        visibility: visibility, suppressed: suppressed, positions: Array(positions[rows.places]),
-                        into: UnsafeMutableBufferPointer(
-                            rebasing: out[rows.places.lowerBound * keys.count..<rows.places.upperBound * keys.count]))
-                }
-            }
-        }
-        return TraceArray(origin: [0, 0], shape: [queries.count, keys.count], values: weights)
-    }
-
-    /// Rows by the step that computed them. A causal step computes its new rows only, which matters where it suppressed
-    /// keys that others did not.
-    private func rowGroups(_ positions: [Int], step: Int) -> [(places: Range<Int>, step: Int)] {
-        guard planned.causality == .causal, planned.signals.contains(.suppressed) else {
-            return [(0..<positions.count, step)]
-        }
-        let ofPrompt = positions.count { $0 < planned.promptLength }
-        return [(0..<ofPrompt, 0)]
-            + (ofPrompt..<positions.count).map { ($0..<$0 + 1, positions[$0] - planned.promptLength + 1) }
-    }
-
-    private func suppressedKeys(step: Int, layer: Int, head: Int, keys: Range<Int>, pass: Pass) throws -> [UInt8] {
-        let key = DatasetKey<UInt8>.suppressed.of(pass)
-        guard contains(key) else { return [] }
-        return try read(
-            key, [.step: step..<step + 1, .layer: layer..<layer + 1, .head: head..<head + 1, .key: keys]
-        ).values
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 
 /// A trace, opened for reading.
 ///
@@ -22,6 +23,9 @@ public final class Trace: Sendable {
     public let isComplete: Bool
 
     let file: HDF5File
+
+    /// Chunks that were read from the file so far: what a selection spares can be told by it.
+    package var chunksRead: Int { file.chunkReads.load(ordering: .relaxed) }
 
     /// Opens a trace.
     ///

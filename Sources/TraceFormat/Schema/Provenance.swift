@@ -50,6 +50,8 @@ public struct Provenance: Sendable, Equatable, Codable {
     public var chatTemplate: String
     /// How attention was changed, as a JSON object; empty where it was not.
     public var intervention: String
+    /// Where an imported trace comes from, as a JSON object; empty for a capture.
+    public var origin: String
 
     /// The key-value heads that query heads use, ascending; none where the counts do not fit each other.
     public func kvHeads(of heads: [Int]) -> [Int] {
@@ -63,7 +65,8 @@ public struct Provenance: Sendable, Equatable, Codable {
         tokenizerSHA256: String, headCount: Int, kvHeadCount: Int, layerCount: Int, predictionOffset: Int,
         maskTokenID: Int, sampler: String, samplerParameters: String, seed: UInt64, numericType: String,
         kernel: String, threads: Int, producer: String, commandLine: String, createdAt: String, prompt: String,
-        promptID: String = "", goldAnswers: String = "", chatTemplate: String = "", intervention: String = ""
+        promptID: String = "", goldAnswers: String = "", chatTemplate: String = "", intervention: String = "",
+        origin: String = ""
     ) {
         self.modelName = modelName
         self.architecture = architecture
@@ -89,5 +92,6 @@ public struct Provenance: Sendable, Equatable, Codable {
         self.goldAnswers = goldAnswers
         self.chatTemplate = chatTemplate
         self.intervention = intervention
+        self.origin = origin
     }
 }

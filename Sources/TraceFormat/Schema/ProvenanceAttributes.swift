@@ -7,7 +7,7 @@ extension Provenance {
             ("sampler_parameters", samplerParameters), ("numeric_type", numericType), ("kernel", kernel),
             ("producer", producer), ("command_line", commandLine), ("created_at", createdAt), ("prompt", prompt),
             ("prompt_id", promptID), ("gold_answers", goldAnswers), ("chat_template", chatTemplate),
-            ("intervention", intervention),
+            ("intervention", intervention), ("origin", origin),
         ]
     }
 
@@ -54,6 +54,7 @@ extension Provenance {
             numericType: try text("numeric_type"), kernel: try text("kernel"), threads: try number("threads"),
             producer: try text("producer"), commandLine: try text("command_line"), createdAt: try text("created_at"),
             prompt: try text("prompt"), promptID: try later("prompt_id"), goldAnswers: try later("gold_answers"),
-            chatTemplate: try later("chat_template"), intervention: try later("intervention"))
+            chatTemplate: try later("chat_template"), intervention: try later("intervention"),
+            origin: try later("origin"))
     }
 }

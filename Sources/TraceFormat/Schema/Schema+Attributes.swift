@@ -60,6 +60,9 @@ extension Schema {
             "name and SHA-256 of the chat template that made the prompt, a JSON object"),
         attribute("intervention", "utf8", required: false, "how attention was changed, a JSON object"),
         attribute(
+            "origin", "utf8", required: false,
+            "what an imported trace was made of, a JSON object; what that did not tell is undefined"),
+        attribute(
             "history", "utf8", hashed: false, required: false,
             "what was done to the file since its capture, a line each"),
     ]

@@ -9,6 +9,8 @@ struct TraceOutline: Sendable {
     var mapSteps: [Int]
     var predictionOffset: Int
     var maskTokenID: Int
+    /// Whether the trace was made of a file that does not tell everything: the attribute `origin`.
+    var isImported: Bool
     /// Every dataset that is sound enough to be read.
     var readers: [String: DatasetReader] = [:]
 

@@ -62,7 +62,7 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("seed", String(origin.seed)),
             ("numbers", quoted("\(origin.numericType), \(origin.kernel), \(origin.threads) threads")),
             ("made by", quoted("\(origin.producer) at \(origin.createdAt)")),
-            ("history", history),
+            ("imported", origin.origin.isEmpty ? "no, captured" : quoted(origin.origin)), ("history", history),
             ("command", origin.commandLine.isEmpty ? "none" : quoted(origin.commandLine)),
         ]
     }
@@ -143,6 +143,7 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("numeric_type", .text(origin.numericType)), ("kernel", .text(origin.kernel)),
             ("threads", .integer(origin.threads)), ("producer", .text(origin.producer)),
             ("created_at", .text(origin.createdAt)), ("command_line", .text(origin.commandLine)),
+            ("origin", trace.provenance.origin.isEmpty ? .null : .text(trace.provenance.origin)),
             ("history", try trace.history().map(JSONValue.text) ?? .null),
             ("chat_template", .text(origin.chatTemplate)),
             (

@@ -12,11 +12,13 @@ struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
               attntrace trajectories a.h5
               attntrace trajectories a.h5 --plot --layer 2
               attntrace trajectories a.h5 --table hops --format csv --output hops.csv
+              attntrace trajectories a.h5 --table hops --where 'layer >= 4 and hop_distance > 16' --sort -hop_distance
             """)
 
     enum Which: String, ExpressibleByArgument, CaseIterable { case summary, presences, trajectories, hops, paths }
 
     @OptionGroup var rule: RuleOptions
+    @OptionGroup var query: QueryOptions
     @OptionGroup var result: TableOutput
     @Option(help: "summary, presences, trajectories, hops or paths (top sink and centroid by step).")
     var table = Which.trajectories
@@ -49,8 +51,9 @@ struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
         }
         let analysis = try SinkAnalysis(
             of: trace, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet, heads: rule.headSet,
-            linking: LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost))
-        let chosen =
+            linking: LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost),
+            details: table != .summary)
+        let whole =
             switch table {
             case .summary: result.chosen == .table ? analysis.overview() : analysis.summary
             case .presences: analysis.presencesTable
@@ -58,11 +61,14 @@ struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
             case .hops: analysis.hopsTable
             case .paths: analysis.pathsTable
             }
+        let chosen = try query.applied(to: whole)
         try result.write(chosen, isShort: table == .summary) { analysis.json(including: [chosen]) }
     }
 
     private func draw(_ trace: Trace) throws {
-        guard result.chosen == .table else { throw UsageError("--plot draws text; leave out --format and --json") }
+        guard result.chosen == .table, !query.isGiven else {
+            throw UsageError("--plot draws text; leave out --format, --json, --where, --sort and --columns")
+        }
         guard rule.layers == nil, rule.heads == nil, rule.per == "head" else {
             throw UsageError("--plot draws what --layer and --head say; leave out --layers, --heads and --per")
         }

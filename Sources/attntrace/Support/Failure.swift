@@ -2,6 +2,7 @@ import Analysis
 import ArgumentParser
 import Capture
 import Foundation
+import Importing
 import Tokenizer
 import TraceFormat
 
@@ -56,6 +57,8 @@ enum Failure {
         case let error as TokenizerError: error.code == .unreadable ? system : badData
         case let error as AnalysisError: analysisCode(error)
         case is PromptFileError: badData
+        case is QueryError: usage
+        case let error as ImportError: importCode(error)
         case is UsageError: usage
         case is CocoaError: system
         default: nil
@@ -82,6 +85,14 @@ enum Failure {
         case .unreadable, .resources: system
         case .misuse: usage
         case .malformed, .missing, .invalid, .unsupported, .notFinite: badData
+        }
+    }
+
+    private static func importCode(_ error: ImportError) -> Int32 {
+        switch error.code {
+        case .malformed, .lacking: badData
+        case .misuse: usage
+        case .system: system
         }
     }
 

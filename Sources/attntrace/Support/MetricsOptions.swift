@@ -32,6 +32,10 @@ struct MetricsOptions: ParsableArguments {
     @Option(help: "How many tokens count as the first.")
     var firstTokens = 4
 
+    @Option(help: "Random draws of each null of the metric nulls.")
+    var null = MetricOptions().nullDraws
+    @OptionGroup var thresholds: ThresholdOptions
+
     /// What the options say. Errors: `AnalysisError` for a metric or rule that there is not.
     func settings() throws -> AnalysisSettings {
         var settings = AnalysisSettings()
@@ -39,6 +43,8 @@ struct MetricsOptions: ParsableArguments {
         settings.options.scope = try rule.scope()
         settings.options.linking = LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost)
         settings.options.firstTokens = firstTokens
+        settings.options.nullDraws = null
+        thresholds.apply(to: &settings.options)
         settings.metrics = metrics.map { Set(Self.names(in: $0)) }
         if let names = settings.metrics { _ = try MetricCatalog.metrics(named: names, settings.options) }
         settings.extent = Extent(

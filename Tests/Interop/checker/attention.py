@@ -8,13 +8,14 @@ from .schema import SECOND
 class Tolerance:
     """How far numbers may be from what a map gives: docs/verify.md, "Tolerances"."""
 
-    def __init__(self, dataset):
+    def __init__(self, dataset, imported=False):
+        self.slack = 2.0**-7 if imported else 1e-5
         bits = int(dataset.attrs.get("kept_mantissa_bits", 10))
         self.rounded = bits < 10
         self.relative, self.absolute = 2.0**-bits - 2.0**-11, 2.0 ** -(bits + 14) - 2.0**-25
 
     def row_sum(self, keys):
-        return self.relative + self.absolute * keys + 1e-5
+        return self.relative + self.absolute * keys + self.slack
 
     def sum(self, total, terms):
         return (self.relative + 1e-6) * total + 3e-8 / 2**-25 * self.absolute * terms
@@ -52,7 +53,7 @@ def judge_answers(trace, log):
     steps, queries = trace.read("answer/source_step"), trace.read("answer/source_query")
     if steps is None or queries is None or "answer/attention" not in trace:
         return
-    tolerance = Tolerance(trace.file["answer/attention"])
+    tolerance = Tolerance(trace.file["answer/attention"], trace.imported)
     for place in range(len(steps)):
         if not 0 <= steps[place] < trace.committed:
             continue
@@ -81,13 +82,13 @@ def judge_received(trace, prefix, log):
         counts = np.asarray(counts, np.float64)
         sums = values[..., :visible].astype(np.float64).sum(-1)
         with np.errstate(invalid="ignore"):
-            if (np.abs(sums - counts) > 1e-4 * counts + 1e-6).any() or (values[..., visible:] != 0).any():
+            if (np.abs(sums - counts) > (2.0**-7 if trace.imported else 1e-4) * counts + 1e-6).any() or (values[..., visible:] != 0).any():
                 log.add("received.rows", path, f"step {step}")
 
 
 def judge_maps(trace, prefix, log):
     path, queries, keys = prefix + "maps/attention", np.array(trace.queries), trace.keys
-    tolerance = Tolerance(trace.file[path])
+    tolerance = Tolerance(trace.file[path], trace.imported)
     if not keys:
         return
     for place, step in enumerate(trace.map_steps):

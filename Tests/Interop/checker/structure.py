@@ -97,7 +97,7 @@ def judge_attributes(found, schema_text, log):
         "text_width"]}
     bounds |= {
         "prompt_length": (1 if causality == "causal" else 0, INT32), "head_dim": (0, INT32), "is_guided": (0, 1),
-        "prediction_offset": (0, 1), "mask_token_id": (0 if causality == "bidirectional" else -1, INT32)}
+        "prediction_offset": (0, 1), "mask_token_id": (0 if causality == "bidirectional" and "origin" not in found else -1, INT32)}
     for name, (low, high) in bounds.items():
         if name in found and not low <= found[name] <= high:
             log.add("attribute.value", "@" + name, f"is {found[name]}")
@@ -114,9 +114,10 @@ def judge_attributes(found, schema_text, log):
     if heads > 0 and shared > 0 and heads % shared:
         log.add("attribute.heads", "@kv_head_count", "does not divide head_count")
     for name in ["weights_sha256", "tokenizer_sha256", "schema_sha256"]:
-        if name in found and not is_hash(found[name]) and (found[name] or name != "tokenizer_sha256"):
+        may_be_empty = name == "tokenizer_sha256" or name == "weights_sha256" and "origin" in found
+        if name in found and not is_hash(found[name]) and (found[name] or not may_be_empty):
             log.add("attribute.hash", "@" + name, "not 64 hexadecimal digits")
-    for name in ["sampler_parameters", "model_configuration"]:
+    for name in ["sampler_parameters", "model_configuration", "origin"]:
         if name in found:
             try:
                 is_object = isinstance(json.loads(found[name]), dict)

@@ -13,7 +13,7 @@ def judge(trace, log):
         return
     judge_counts(trace, rows, log)
     asked = rows["predicted_id"] >= 0
-    if (
+    if not trace.imported and (
         (np.isnan(rows["confidence"]) == asked).any() or (np.isnan(rows["prediction_entropy"]) == asked).any()
         or (~asked & ~np.isnan(rows["transfer_score"])).any()
     ):
@@ -64,7 +64,8 @@ def judge_causal(trace, rows, outcome, log):
 def judge_bidirectional(trace, rows, outcome, log):
     mask = trace.attributes.get("mask_token_id", -1)
     steps, order, prompt = outcome["unmask_step"], outcome["unmask_order"], trace.prompt
-    if ((rows["is_masked"] == 1) != (rows["token_id"] == mask)).any():
+    told = (rows["token_id"] >= 0) | (not trace.imported)
+    if (((rows["is_masked"] == 1) != (rows["token_id"] == mask)) & told).any():
         log.add("timeline.masked", "is_masked", "does not tell where the mask is")
     beyond = trace.is_open(steps)
     last = np.where(beyond, rows["token_id"][-1], outcome["final_id"])
@@ -73,10 +74,12 @@ def judge_bidirectional(trace, rows, outcome, log):
         old, new = ids[step], ids[step + 1]
         is_last = step == trace.committed - 1
         named, changed = steps == step, old != new
+        predicted = rows["predicted_id"][step]
+        told_otherwise = (new != predicted) & ((predicted >= 0) | (not trace.imported))
         if (named & ~changed).any():
             log.add("timeline.unmask_step", "unmask_step", f"step {step} unmasks nothing there")
         of_prompt = changed & (np.arange(len(old)) < prompt) & (old != mask)
-        wrong = changed & ~of_prompt & (~named | (old != mask) | (new != rows["predicted_id"][step]))
+        wrong = changed & ~of_prompt & (~named | (old != mask) | told_otherwise)
         if of_prompt.any():
             log.add("timeline.final_id" if is_last else "timeline.prompt", "token_id", f"after step {step}")
         if wrong.any():
@@ -98,7 +101,7 @@ def judge_bidirectional(trace, rows, outcome, log):
     for a, b in zip(ordered, ordered[1:]):
         if steps[a] > steps[b] or steps[a] == steps[b] and scores[a] < scores[b]:
             log.add("timeline.unmask_order", "unmask_order", f"{a} before {b}")
-    if any(np.isnan(score) for score in scores.values()):
+    if not trace.imported and any(np.isnan(score) for score in scores.values()):
         log.add("timeline.unmask_order", "transfer_score", "undefined where a position was unmasked")
 
 
@@ -113,6 +116,8 @@ def judge_sources(trace, unmask_step, log):
             break
         step = unmask_step[position]
         if trace.is_open(step):
+            continue
+        if trace.imported and steps[place] == queries[place] == -1:
             continue
         expected = (step, max(0, position - offset)) if step >= 0 else (-1, -1)
         if (steps[place], queries[place]) != expected:

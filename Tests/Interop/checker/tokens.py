@@ -101,7 +101,7 @@ def judge_vocabulary(trace, log):
         if path == "final_id" and steps is not None:
             # What a step wrote that does not count is not judged.
             values = values[~trace.is_open(steps)]
-        none = {-1} if path != "final_id" and (path != "token_id" or trace.causal) else set()
+        none = {-1} if path != "final_id" and (path != "token_id" or trace.causal) or trace.imported else set()
         missing = set(np.unique(values).tolist()) - known - none
         if missing:
             log.add("vocab.missing", path, str(sorted(missing)[:5]))

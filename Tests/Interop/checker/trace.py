@@ -45,6 +45,8 @@ class Trace:
         self.table = None
         self.total = ""
         self.hashed = hashed
+        # Made of a file that does not tell everything.
+        self.imported = "origin" in attributes
 
     def is_open(self, unmask_step):
         """Whether a step that was not committed may have written some of what is known of a position, and not all."""

@@ -37,6 +37,9 @@ struct AttributeRules {
     /// A text, where it was there and of its type.
     func text(_ name: String) -> String? { values[name]?.text }
 
+    /// Whether the trace was made of a file that does not tell everything.
+    var isImported: Bool { text("origin") != nil }
+
     /// A number, where it was there and of its type.
     func number(_ name: String) -> Int? { values[name]?.integer.map { Int($0) } }
 
@@ -52,7 +55,7 @@ struct AttributeRules {
         range("head_dim", 0)
         range("is_guided", 0, 1)
         range("prediction_offset", 0, 1)
-        range("mask_token_id", text("causality") == Causality.bidirectional.rawValue ? 0 : -1)
+        range("mask_token_id", text("causality") == Causality.bidirectional.rawValue && !isImported ? 0 : -1)
         if let name = text("causality"), Causality(rawValue: name) == nil {
             log.add(.attributeValue, "@causality", "is neither bidirectional nor causal")
         }
@@ -63,10 +66,11 @@ struct AttributeRules {
             log.add(.attributeHeads, "@kv_head_count", "\(heads) heads cannot share \(shared) key-value heads evenly")
         }
         for name in ["weights_sha256", "tokenizer_sha256", "schema_sha256"] {
-            guard let text = text(name), !(text.isEmpty && name == "tokenizer_sha256") else { continue }
+            guard let text = text(name) else { continue }
+            if text.isEmpty, name == "tokenizer_sha256" || name == "weights_sha256" && isImported { continue }
             if !Self.isHash(text) { log.add(.attributeHash, "@\(name)", "is not 64 hexadecimal digits") }
         }
-        for name in ["sampler_parameters", "model_configuration"] {
+        for name in ["sampler_parameters", "model_configuration", "origin"] {
             guard let text = text(name) else { continue }
             if (try? JSONSerialization.jsonObject(with: Data(text.utf8))) as? [String: Any] == nil {
                 log.add(.attributeJSON, "@\(name)", "is not a JSON object")

@@ -107,6 +107,6 @@ struct StructureRules {
         return TraceOutline(
             file: file, plan: plan, committed: committed, isComplete: isComplete, mapSteps: steps,
             predictionOffset: attributes.number("prediction_offset") ?? 0,
-            maskTokenID: attributes.number("mask_token_id") ?? -1)
+            maskTokenID: attributes.number("mask_token_id") ?? -1, isImported: attributes.isImported)
     }
 }

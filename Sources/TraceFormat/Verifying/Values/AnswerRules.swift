@@ -13,7 +13,7 @@ struct AnswerRowRule: PieceRule {
                 outline.vector(Int32.self, "answer/source_step") ?? [],
                 outline.vector(Int32.self, "answer/source_query") ?? [])
         ).map { (step: $0, query: $1) }
-        tolerance = AttentionTolerance(of: "answer/attention", in: outline.file)
+        tolerance = AttentionTolerance(of: "answer/attention", in: outline)
     }
 
     func examine(_ piece: ValueSweep.Piece) {
@@ -55,6 +55,7 @@ struct AnswerSourceRules {
             let step = Int(unmaskStep[position])
             // What an uncommitted step wrote does not count.
             if outline.isOpen(unmaskStep[position]) { continue }
+            if outline.isImported, steps[place] == -1, queries[place] == -1 { continue }
             let expected = step >= 0 ? (step, max(0, position - outline.predictionOffset)) : (-1, -1)
             if (Int(steps[place]), Int(queries[place])) != expected {
                 log.add(

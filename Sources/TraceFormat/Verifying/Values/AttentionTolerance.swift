@@ -6,15 +6,21 @@ import Foundation
 /// again, to m bits of mantissa at last and perhaps by way of others, is off by at most the sum of all these roundings:
 /// r = 2^-m - 2^-11, a = 2^-(m + 14) - 2^-25. Sums over T keys or rows inherit r of the sum and a T.
 struct AttentionTolerance: Sendable {
+    /// How far the sum of a row of imported weights may be from 1: they were rounded to bfloat16, and averaged.
+    static let importedRowSum: Float = 0x1p-7
+
     /// Whether bits were dropped.
     let isRounded: Bool
+    /// What the source's own rounding leaves between a row's sum and 1.
+    let rowSumSlack: Float
     /// r.
     let relative: Float
     /// a.
     let absolute: Float
 
     /// For the mantissa that repacking may have kept; 10 bits where a map is as it was recorded.
-    init(mantissaBits: Int = 10) {
+    init(mantissaBits: Int = 10, isImported: Bool = false) {
+        rowSumSlack = isImported ? Self.importedRowSum : 1e-5
         let bits = min(10, max(0, mantissaBits))
         isRounded = bits < 10
         relative = exp2(-Float(bits)) - 0x1p-11
@@ -22,13 +28,13 @@ struct AttentionTolerance: Sendable {
     }
 
     /// For the maps of a pass.
-    init(of path: String, in file: HDF5File) {
-        let bits = (try? file.attribute("kept_mantissa_bits", of: path))?.integer
-        self.init(mantissaBits: bits.map { Int(clamping: $0) } ?? 10)
+    init(of path: String, in outline: TraceOutline) {
+        let bits = (try? outline.file.attribute("kept_mantissa_bits", of: path))?.integer
+        self.init(mantissaBits: bits.map { Int(clamping: $0) } ?? 10, isImported: outline.isImported)
     }
 
     /// Of a row's sum from 1.
-    func rowSum(keys: Int) -> Float { relative + absolute * Float(keys) + 1e-5 }
+    func rowSum(keys: Int) -> Float { relative + absolute * Float(keys) + rowSumSlack }
     /// Of a sum of weights.
     func sum(_ sum: Float, terms: Int) -> Float { (relative + 1e-6) * sum + 3e-8 / 0x1p-25 * absolute * Float(terms) }
     /// Of a largest weight.

@@ -49,7 +49,7 @@ final class MapRules: PieceRule {
         path = prefix + "maps/attention"
         queries = outline.queries
         keys = outline.length(.key)
-        tolerance = AttentionTolerance(of: path, in: outline.file)
+        tolerance = AttentionTolerance(of: path, in: outline)
         rowPaths = Dictionary(
             uniqueKeysWithValues: RowQuantity.allCases.map { ($0, prefix + $0.rawValue) }
                 .filter { outline.readers[$0.1] != nil })

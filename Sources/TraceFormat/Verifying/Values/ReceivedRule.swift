@@ -24,7 +24,8 @@ struct ReceivedRule: PieceRule {
             var sum: Double = 0
             for key in start..<start + visible { sum += Double(values[key]) }
             let stray = values[start + visible..<start + keys].contains { $0 != 0 }
-            if abs(sum - Double(expected)) > 1e-4 * Double(expected) + 1e-6 || stray {
+            let relative = outline.isImported ? Double(AttentionTolerance.importedRowSum) : 1e-4
+            if abs(sum - Double(expected)) > relative * Double(expected) + 1e-6 || stray {
                 log.add(
                     .receivedRows, piece.path,
                     "sums to \(Float(sum)) over the visible keys where \(expected) rows were fed in, at \(piece.place(start))"

@@ -97,6 +97,8 @@ struct TimelineRules {
     }
 
     private func judgeAsked(_ step: Int, _ row: Row) {
+        // An imported trace may know what was written and not how sure the model was.
+        if outline.isImported { return }
         for position in row.ids.indices {
             let asked = row.predicted[position] >= 0
             if row.confidence[position].isNaN == asked || row.entropy[position].isNaN == asked
@@ -113,6 +115,7 @@ struct TimelineRules {
 
     private func judgeMasks(_ step: Int, _ row: Row) {
         for position in row.ids.indices where (row.masked[position] == 1) != (row.ids[position] == mask) {
+            if outline.isImported, row.ids[position] < 0 { continue }
             log.add(
                 .timelineMasked, "is_masked",
                 "is \(row.masked[position]) at step \(step), position \(position), where the id is \(row.ids[position])"
@@ -128,6 +131,7 @@ struct TimelineRules {
         for position in ids.indices {
             let (old, new) = (before.ids[position], ids[position])
             let isNamed = outcome.unmaskStep[position] == Int32(clamping: step)
+            let isUnasked = outline.isImported && before.predicted[position] < 0
             if old == new {
                 if isNamed {
                     log.add(
@@ -140,7 +144,7 @@ struct TimelineRules {
                 log.add(
                     isLast ? .timelineFinalID : .timelinePrompt, object,
                     "the prompt changes at position \(position) after step \(step)")
-            } else if !isNamed || old != mask || new != before.predicted[position] {
+            } else if !isNamed || old != mask || new != before.predicted[position] && !isUnasked {
                 log.add(
                     isLast ? .timelineFinalID : .timelineChange, object,
                     "position \(position) turns from \(old) to \(new) after step \(step), where unmask_step is \(outcome.unmaskStep[position]) and predicted_id \(before.predicted[position])"
@@ -247,7 +251,7 @@ struct TimelineRules {
                     "position \(a) comes before \(b), against their steps or scores")
             }
         }
-        for position in written where outcome.scores[position].isNaN {
+        for position in written where outcome.scores[position].isNaN && !outline.isImported {
             log.add(
                 .timelineUnmaskOrder, "transfer_score",
                 "is undefined at position \(position), which step \(outcome.unmaskStep[position]) unmasked")

@@ -55,7 +55,8 @@ extension ValueSweep {
         switch plain {
         case "token_id", "predicted_id", "final_id", "top_id":
             guard let ids = outline.vector(Int32.self, "vocab_id") else { return [] }
-            let allowsNone = plain != "final_id" && (plain != "token_id" || outline.isCausal)
+            let allowsNone =
+                outline.isImported || plain != "final_id" && (plain != "token_id" || outline.isCausal)
             var rule = VocabularyRule(log: log, ids: Set(ids), allowsNone: allowsNone)
             if plain == "final_id", let steps = outline.vector(Int32.self, "unmask_step") {
                 rule.uncommitted = Set(steps.indices.filter { outline.isOpen(steps[$0]) })

@@ -40,8 +40,8 @@ struct VectorRules: Sendable {
         heads = outline.plan.heads
         kvPlaces = places.compactMap { $0 }
         answers = prefix.isEmpty ? MapRules.answers(of: outline) : [:]
-        mapTolerance = AttentionTolerance(of: prefix + "maps/attention", in: outline.file)
-        answerTolerance = AttentionTolerance(of: "answer/attention", in: outline.file)
+        mapTolerance = AttentionTolerance(of: prefix + "maps/attention", in: outline)
+        answerTolerance = AttentionTolerance(of: "answer/attention", in: outline)
         guard kvPlaces.count == heads.count, !heads.isEmpty, !queries.isEmpty, keys > 0, channels > 0 else {
             return nil
         }

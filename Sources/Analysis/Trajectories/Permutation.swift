@@ -1,9 +1,10 @@
-/// A random relabelling of positions: the null of a site's trajectories.
+/// A random relabelling of a site's positions, or order of its steps: what nulls are made of.
 ///
-/// One permutation holds for all steps, so that every presence keeps its times, and only where it sits, and so what it
-/// can be linked with, is chance. Keyed by (seed, site, replicate): a selection of heads draws what the whole draws.
-struct PositionPermutation {
-    /// The new place of each position.
+/// Of positions, one permutation holds for all steps, so that every presence keeps its times, and only where it sits, and
+/// so what it can be linked with, is chance. Keyed by (seed, site, replicate): a selection of heads draws what the whole
+/// draws.
+struct Permutation {
+    /// The new place of each position; of an order, the step that comes at each place.
     let places: [Int]
 
     /// Shuffles 0 ..< `count` by Fisher and Yates with SplitMix64.
