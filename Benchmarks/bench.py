@@ -86,6 +86,17 @@ def file():
         row(r["name"], r["ours"], r["theirs"], r["unit"], r["note"])
 
 
+def cohort():
+    """A hundred small traces analysed and brought together, against NumPy, h5py and SciPy."""
+    command = [sys.executable, root / "Benchmarks/analysis/cohort.py", "--bin", bin_folder, "--json"]
+    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    for threads in ("1", "2"):
+        row(
+            f"{report['traces']} small traces, {report['metrics']}, {threads} threads", report["seconds"][threads],
+            report["seconds"]["numpy"], "s", f"NumPy + h5py + SciPy, one process; peak {report['peak_kb'][threads] / 1e3:.0f} MB",
+        )
+
+
 def analysis():
     """Metrics of full attention over a large trace, against NumPy + h5py and xarray + dask."""
     command = [sys.executable, root / "Benchmarks/analysis/run.py", "--bin", bin_folder, "--json"]
@@ -109,6 +120,7 @@ def main():
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} processors")
     print(f"{'':66} {'ours':>10} {'theirs':>10}")
     file()
+    cohort()
     analysis()
     forward()
     for model in ("tiny-mdm", "tiny-ar"):

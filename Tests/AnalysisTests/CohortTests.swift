@@ -7,12 +7,14 @@ import TraceFormat
 
 /// Results that come back exactly, and what many of them come to.
 @Suite struct CohortTests {
-    private static let odd = [0.1, -0.0, .nan, .infinity, -.infinity, 5e-324, 1.7976931348623157e308, 1e16, 1 / 3]
+    private static let odd = [
+        0.1, -0.0, .nan, .infinity, -.infinity, .leastNonzeroMagnitude, 1.7976931348623157e308, 1e16, 1 / 3,
+    ]
 
     private func result(
         path: String = "a.h5", hash: String? = "a", values: [Double] = odd, layers: [Int]? = nil, told: Int = 1,
         name: String = "mass"
-    ) -> TraceResult {
+    ) throws -> TraceResult {
         let axis = Axis("layer", .integers(layers ?? Array(values.indices)))
         let source = JSONValue.object([
             ("path", .text(path)), ("content_sha256", hash.map(JSONValue.text) ?? .null), ("steps", .integer(4)),
@@ -22,7 +24,7 @@ import TraceFormat
                 .object([("model", .text("m")), ("sampler_parameters", .object([("steps", .integer(4))]))])
             ),
         ])
-        let made = try! TraceSource(source, file: path)
+        let made = try TraceSource(source, file: path)
         let table = Table(
             name: "hops", notes: ["a \"note\"\n"],
             columns: [Column("text", .text), Column("n", .integer), Column("x", .number), Column("is", .flag)],
@@ -50,7 +52,7 @@ import TraceFormat
     }
 
     @Test func aResultComesBackExactly() throws {
-        let result = result()
+        let result = try result()
         let text = result.json.text()
         let read = try TraceResult(JSONValue(parsing: Data(text.utf8)), path: "a.json")
         #expect(read.json.text() == text)
@@ -99,7 +101,7 @@ import TraceFormat
     }
 
     @Test func resultsOfOtherSettingsAreRefused() throws {
-        let first = result()
+        let first = try result()
         var settings = AnalysisSettings()
         settings.options.linking.gap = 2
         let second = TraceResult(

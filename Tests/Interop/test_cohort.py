@@ -78,7 +78,7 @@ def check(found, values):
         np.testing.assert_allclose(found["mean"], np.where(count > 0, np.nansum(values, 0) / count, np.nan), rtol=1e-9)
     several = count > 1
     spread = np.nanstd(values[:, several], 0, ddof=1)
-    np.testing.assert_allclose(found["sd"][several], spread, rtol=1e-6)
+    np.testing.assert_allclose(found["sd"][several], spread, rtol=1e-6, atol=1e-15)
     assert np.isnan(found["sd"][~several]).all() and np.isnan(found["low"][~several]).all()
     low, high, mean = (found[name][several] for name in ("low", "high", "mean"))
     assert ((low <= mean) & (mean <= high)).all()
@@ -133,8 +133,11 @@ def test_the_interval_is_the_percentile_bootstrap(folder, tmp_path):
     ends = np.percentile(values[draws].mean(1), [10, 90], axis=0)
     for end, name in zip(ends, ("low", "high")):
         assert (np.abs(ours[name] - end) <= 0.12 * (values.max(0) - values.min(0)) + 1e-12).all()
-    again, _ = run(paths, tmp_path / "again", "--draws", 4000, "--confidence", 0.8, "--seed", 4)
-    assert not np.array_equal(statistics(again["quantities"][0])["low"], ours["low"])
+    few, other = (
+        statistics(run(folder / "mdm", tmp_path / f"seed{seed}", "--draws", 20, "--seed", seed)[0]["quantities"][0])
+        for seed in (1, 2))
+    assert not np.array_equal(few["low"], other["low"], equal_nan=True)
+    np.testing.assert_array_equal(few["mean"], other["mean"])
 
 
 def test_shards_merge_into_what_one_run_gives(folder, tmp_path):
@@ -164,7 +167,7 @@ def test_what_was_made_otherwise_is_not_merged(folder, tmp_path):
         path.write_text(path.read_text().replace('"firstTokens": 5', '"firstTokens": 4').replace(
             '"definitions": 1', '"definitions": 2'))
     done = attntrace("merge", tmp_path / "a", tmp_path / "b", "--output", tmp_path / "out")
-    assert done.returncode == 2 and "definitions are 2, and 1 there" in done.stderr
+    assert done.returncode == 2 and "definitions are 1, and 2 there" in done.stderr
     first.write_text(first.read_text()[:-9])
     done = attntrace("merge", tmp_path / "b", "--output", tmp_path / "out")
     assert done.returncode == 1 and f"{first}: not a result of an analysis" in done.stderr

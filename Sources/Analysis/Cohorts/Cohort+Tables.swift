@@ -61,35 +61,32 @@ extension Cohort {
             })
     }
 
-    /// A row a trace and headline value.
-    public var traceTable: Table {
+    /// The headline values of each trace, a table a trace with the same columns: a row a value.
+    public var traceTables: some Sequence<Table> {
         let axes = axisColumns
+        let columns =
+            ["trace", "model", "sampler", "seed", "causality", "prompt_id", "group"].map { Column($0, .text) }
+            + headColumns.dropLast() + axes + [Column("value", .number)]
+        // One after another: together they are large.
+        return traces.indices.lazy.map { Table(name: "traces", columns: columns, rows: rows(ofTrace: $0, along: axes)) }
+    }
+
+    private func rows(ofTrace trace: Int, along axes: [Column]) -> [[Cell]] {
+        let source = traces[trace].result.source
+        let head: [Cell] =
+            [.text(traces[trace].name)]
+            + ["model", "sampler", "seed", "causality", "prompt_id"].map { .text(source.group(by: $0)) }
+            + [groupNames.isEmpty ? .missing : .text(groupNames[groupOfTrace[trace]])]
         var rows: [[Cell]] = []
-        for (trace, item) in traces.enumerated() {
-            let source = item.result.source
-            let head: [Cell] =
-                [.text(item.name), source.contentHash.map(Cell.text) ?? .missing]
-                + ["model", "sampler", "seed", "causality", "prompt_id"].map { .text(source.group(by: $0)) }
-                + [groupNames.isEmpty ? .missing : .text(groupNames[groupOfTrace[trace]])]
-            for quantity in quantities {
-                let own = quantity.axes.map(\.column)
-                for (index, value) in quantity.values[trace].enumerated() where !value.isNaN {
-                    let labels = quantity.labels(at: index)
-                    rows.append(
-                        head
-                            + [
-                                .text(quantity.metric), .text(quantity.name), .text(quantity.unit),
-                                .text(quantity.told),
-                            ]
-                            + axes.map { column in own.firstIndex(of: column).map { labels[$0] } ?? .missing }
-                            + [.number(value)])
-                }
+        for quantity in quantities {
+            let places = axes.map { column in quantity.axes.map(\.column).firstIndex(of: column) }
+            let name: [Cell] = [.text(quantity.metric), .text(quantity.name), .text(quantity.unit)]
+            for (index, value) in quantity.values[trace].enumerated() where !value.isNaN {
+                let labels = quantity.labels(at: index)
+                rows.append(head + name + places.map { $0.map { labels[$0] } ?? .missing } + [.number(value)])
             }
         }
-        return Table(
-            name: "traces", notes: notes,
-            columns: ["trace", "content_sha256", "model", "sampler", "seed", "causality", "prompt_id", "group"]
-                .map { Column($0, .text) } + headColumns + axes + [Column("value", .number)], rows: rows)
+        return rows
     }
 
     /// The cohort as JSON: what it was told, its inputs with hash and state, what failed, and the numbers.
@@ -124,7 +121,7 @@ extension Cohort {
 extension CohortQuantity {
     /// The labels of a value, an axis a cell.
     func labels(at index: Int) -> [Cell] {
-        Quantity(name, unit: unit, meaning, axes: axes, values: values.first ?? []).labels(at: index)
+        Quantity.labels(of: axes, at: index)
     }
 
     fileprivate func json(groupNames: [String]) -> JSONValue {

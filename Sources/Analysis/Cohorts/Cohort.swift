@@ -62,8 +62,8 @@ public struct Cohort: Sendable {
             throw .badParameter(name: "traces", value: "none", reason: "there is nothing to bring together")
         }
         for entry in entries {
-            if let difference = entry.difference(from: first) {
-                throw .settingsDiffer(path: entry.path, difference: difference)
+            if let difference = first.difference(from: entry) {
+                throw .settingsDiffer(path: entry.file, difference: difference)
             }
         }
         var results: [CohortTrace] = []

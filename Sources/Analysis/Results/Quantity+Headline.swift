@@ -20,11 +20,14 @@ extension Quantity {
     }
 
     /// The labels of a value, an axis a cell.
-    func labels(at index: Int) -> [Cell] {
+    func labels(at index: Int) -> [Cell] { Self.labels(of: axes, at: index) }
+
+    /// The labels of a place along axes, the last fastest.
+    static func labels(of axes: [Axis], at index: Int) -> [Cell] {
         var rest = index
         var cells: [Cell] = []
         for axis in axes.reversed() {
-            cells.append(Self.label(axis, at: rest % axis.count))
+            cells.append(label(axis, at: rest % axis.count))
             rest /= axis.count
         }
         return cells.reversed()

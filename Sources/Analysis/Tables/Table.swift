@@ -45,7 +45,10 @@ public struct Table: Sendable, Equatable {
 
     /// The table as CSV by RFC 4180: a header line, CRLF line ends, quotes where needed. NaN is written `NaN`, an
     /// empty field is not recorded or not applicable.
-    public func csv() -> String {
+    public func csv() -> String { csv(withHeader: true) }
+
+    /// The same, with or without the header line.
+    package func csv(withHeader: Bool) -> String {
         func line(_ fields: [String]) -> String {
             fields.map { field in
                 let needsQuotes = field.unicodeScalars.contains { ",\"\r\n".unicodeScalars.contains($0) }
@@ -54,7 +57,7 @@ public struct Table: Sendable, Equatable {
                     + "\""
             }.joined(separator: ",") + "\r\n"
         }
-        return line(columns.map(\.name)) + rows.map { line($0.map(\.field)) }.joined()
+        return (withHeader ? line(columns.map(\.name)) : "") + rows.map { line($0.map(\.field)) }.joined()
     }
 
     /// The table as JSON: its name, notes, columns with type and unit, and rows as arrays in the columns' order.

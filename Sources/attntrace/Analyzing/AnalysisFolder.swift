@@ -86,7 +86,9 @@ struct AnalysisFolder: Sendable {
         } else {
             try WholeFile.write(cohort.groupTable.csv(), to: groups, replacing: true)
         }
-        try WholeFile.write(cohort.traceTable.csv(), to: path + "/traces.csv", replacing: true)
+        try WholeFile.write(
+            pieces: cohort.traceTables.lazy.enumerated().map { $1.csv(withHeader: $0 == 0) },
+            to: path + "/traces.csv", replacing: true)
         try LabelledFile.write(cohort.labelled, to: path + "/results.h5", replacing: true)
         try WholeFile.write(cohort.json.text() + "\n", to: analysis, replacing: true)
     }

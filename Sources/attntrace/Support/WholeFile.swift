@@ -6,6 +6,11 @@ enum WholeFile {
     /// Writes text to a file, first under another name. Errors: ``TraceError`` where the name is taken and not to be
     /// replaced, is no file's, or the system refuses.
     static func write(_ text: String, to path: String, replacing: Bool) throws {
+        try write(pieces: CollectionOfOne(text), to: path, replacing: replacing)
+    }
+
+    /// The same of text in pieces, made one after another.
+    static func write(pieces: some Sequence<String>, to path: String, replacing: Bool) throws {
         var status = stat()
         if lstat(path, &status) == 0 {
             guard replacing else { throw TraceError.alreadyExists(path: path) }
@@ -19,7 +24,7 @@ enum WholeFile {
         }
         let descriptor = open(aside, O_WRONLY | O_CREAT | O_EXCL, 0o666)
         guard descriptor >= 0 else { throw failure("write") }
-        let isWritten = Terminal.write(text, to: descriptor)
+        let isWritten = pieces.allSatisfy { Terminal.write($0, to: descriptor) }
         let error = errno
         guard close(descriptor) == 0, isWritten else {
             unlink(aside)
