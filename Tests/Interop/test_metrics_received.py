@@ -8,7 +8,8 @@ import pytest
 from reference import received as reference
 from support import answer_json
 
-METRICS = ["soft_sinks", "epsilon_sweep", "sink_rate", "score_by_head", "structure_share", "masked_split", "drift_map"]
+METRICS = ["soft_sinks", "epsilon_sweep", "sink_rate", "score_by_head", "structure_share", "masked_split", "drift_map",
+           "answer_shares"]
 RULES = {"excess": ({}, []), "share": ({"rule": "share", "epsilon": 0.1}, ["--rule", "share", "--epsilon", 0.1])}
 KINDS = ["diffusion", "fewer_steps", "causal", "selected", "causal_selected"]
 

@@ -45,6 +45,7 @@ public enum MetricCatalog {
             StepStability(top: options.stableKeys),
             Sinks(rule: options.rule, per: options.scope, linking: options.linking),
             LikeRowsMetric(rule: options.rule, per: options.scope),
+            AnswerShares(),
             SoftSinks(),
             Absorption(rule: options.rule),
             EpsilonSweep(unit: options.rule.unit),

@@ -340,3 +340,28 @@ def nulls(r, draws, gap=0, reach=1, unmatched=16, **rule):
                 entry = [value, column.mean() if len(column) else np.nan, sd, z, p_value]
                 out.setdefault(prefix + name, np.zeros((*shape, 5))).reshape(-1, 5)[place] = entry
     return out
+
+
+def answer_shares(r):
+    """Absorption and token classes on the rows that scored each emitted token."""
+    trace = r.trace
+    where, one = classes(r), np.eye(len(CLASSES))
+    structural = np.array([name not in ("content", "unknown") for name in CLASSES])
+    tops, firsts, shares, uniform = [], [], [], []
+    for place in np.flatnonzero((trace.source_step >= 0) & (trace.source_query >= 0)):
+        row = trace.answer[place].astype(np.float64)
+        row = row[..., : trace.source_query[place] + 1] if r.causal else row
+        row = row / row.sum(-1, keepdims=True)
+        kinds = one[where[trace.source_step[place], : row.shape[-1]]]
+        tops.append(row.max(-1))
+        firsts.append(row[..., 0])
+        shares.append((row @ kinds).mean(1))
+        uniform.append(kinds.mean(0))
+    top, first, share = np.mean(tops, 0), np.mean(firsts, 0), np.mean(shares, 0)
+    even = np.tile(np.mean(uniform, 0), (len(share), 1))
+    return {
+        "answer_absorption": top, "answer_absorption_by_layer": top.mean(1),
+        "answer_absorption_mean": top.mean(1).mean(), "answer_first_key_share_by_layer": first.mean(1),
+        "answer_structural_share_by_layer": share[:, structural].sum(1),
+        "answer_structural_over_uniform_by_layer": share[:, structural].sum(1) / even[:, structural].sum(1),
+        "answer_class_share_by_layer": share, "answer_class_uniform_by_layer": even}
