@@ -10,7 +10,7 @@ public struct AnswerShares: Metric {
     public static let name = "answer_shares"
     /// One line of it.
     public static let summary =
-        "absorption, and structure against content, on the rows that scored each token: for any two models"
+        "what the top key and each class of token take of answer rows, for any two models: share"
 
     /// Measures answer rows.
     public init() {}
