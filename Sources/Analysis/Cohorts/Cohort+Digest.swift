@@ -12,42 +12,51 @@ extension Cohort {
             : groupNames.indices.map { group in
                 traces.indices.filter { groupOfTrace[$0] == group }
             }
-        // A metric that groups were told otherwise has a title each; what only one of them has, comes after the others.
+        // What several groups have, side by side; then what one of them has alone, each group by itself.
         var shared: [DigestLine] = []
-        var single: [DigestLine] = []
+        var single = groups.map { _ in [DigestLine]() }
         var undefined: [String] = []
         for line in lines {
-            let defined = groups.count { group in group.contains { !line.values[$0].isNaN } }
-            if defined == 0 {
-                undefined.append(line.name)
-            } else if defined > 1 || groups.count == 1 {
-                shared.append(line)
-            } else {
-                single.append(line)
+            let defined = groups.indices.filter { group in groups[group].contains { !line.values[$0].isNaN } }
+            switch defined.count {
+            case 0: undefined.append(line.name)
+            case 1: single[defined[0]].append(line)
+            default: shared.append(line)
             }
         }
-        var text = SectionedText(
-            columns: [""] + (groupNames.isEmpty ? ["mean"] : groupNames) + ["unit"], numbers: [], width: width)
-        for (lines, ending) in [(shared, ""), (single, groups.count > 1 ? "  (in one group only)" : "")] {
-            for title in lines.map(\.title).uniqued {
-                let rows = lines.filter { $0.title == title }.map { line in
-                    [line.name] + groups.map { cell(of: line, over: $0) } + [line.unit]
-                }
-                text.sections.append((title + ending, rows))
-            }
+        let all = groupNames.isEmpty ? ["mean"] : groupNames
+        var blocks = [block("", all, shared, over: groups, width: width)]
+        for group in groups.indices {
+            let title = groupNames.isEmpty ? "" : "in this group only"
+            blocks.append(block(title, [all[group]], single[group], over: [groups[group]], width: width))
         }
-        text.notes = notes(undefined.uniqued)
-        return text.text
+        blocks = blocks.filter { !$0.sections.isEmpty }
+        if blocks.isEmpty { blocks = [block("", all, [], over: groups, width: width)] }
+        blocks[blocks.count - 1].notes = notes(undefined.uniqued)
+        return blocks.map(\.text).joined(separator: "\n\n")
+    }
+
+    private func block(
+        _ title: String, _ columns: [String], _ lines: [DigestLine], over groups: [[Int]], width: Int
+    ) -> SectionedText {
+        var text = SectionedText(columns: [title] + columns + ["unit"], numbers: [], width: width)
+        for title in lines.map(\.title).uniqued {
+            let rows = lines.filter { $0.title == title }.map { line in
+                [line.name] + groups.map { cell(of: line, over: $0) } + [line.unit]
+            }
+            text.sections.append((title, rows))
+        }
+        return text
     }
 
     private func cell(of line: DigestLine, over group: [Int]) -> String {
         let statistics = CohortQuantity.Statistics(
             of: group.map { [line.values[$0]] }, options.bootstrap, name: line.seeding)
         guard let count = statistics.count.first, count > 0 else { return "" }
-        func brief(_ values: [Double]) -> String { NumberText.brief(values.first ?? .nan) }
+        func brief(_ values: [Double]) -> String { NumberText.brief(values.first ?? .nan, digits: 3) }
         let interval = count > 1 ? " [\(brief(statistics.low)), \(brief(statistics.high))]" : ""
         let beside = line.against.map { against in
-            " \(against.name) \(NumberText.brief(Statistics.mean(of: group.map { against.values[$0] })))"
+            " \(against.name) \(brief([Statistics.mean(of: group.map { against.values[$0] })]))"
         }
         return brief(statistics.mean) + interval + (beside ?? "") + (count < group.count ? " n=\(count)" : "")
     }
@@ -93,8 +102,8 @@ private struct DigestLine {
         var lines: [DigestLine] = []
         for (trace, result) in results.enumerated() {
             for section in Digest(of: result).sections {
-                let title = "\(section.metric.metric)  \(section.metric.told)"
-                for row in section.rows where row.along.isEmpty {
+                let title = section.metric.heading(section.metric.told)
+                for row in section.rows where row.along == nil {
                     let key = Key(title: title, name: row.name, unit: row.unit)
                     let place = places[key] ?? lines.count
                     if place == lines.count {

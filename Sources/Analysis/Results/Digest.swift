@@ -24,10 +24,10 @@ struct Digest {
         let lowestLayer: Place?
         let highestLayer: Place?
         let highestHead: Place?
-        /// What lies along other axes, in words; empty where nothing does.
-        let along: String
+        /// What lies along other axes, averaged over layers and heads; nil where nothing does.
+        let along: Quantity?
 
-        var isUndefined: Bool { mean.isNaN && along.isEmpty }
+        var isUndefined: Bool { mean.isNaN && along == nil }
     }
 
     /// A metric's rows.
@@ -116,10 +116,12 @@ extension Digest.Row {
         unit = forms.first?.unit ?? ""
         self.scalar = scalar?.name
         mean = scalar?.values.first ?? Statistics.mean(of: sites?.values ?? layers?.values ?? [])
-        lowestLayer = layers?.extreme { $0 < $1 }
-        highestLayer = layers?.extreme { $0 > $1 }
-        highestHead = sites?.extreme { $0 > $1 }
-        self.along = other?.inWords ?? ""
+        let (low, high) = (layers?.extreme { $0 < $1 }, layers?.extreme { $0 > $1 })
+        let differs = low?.value != high?.value
+        lowestLayer = differs ? low : nil
+        highestLayer = differs ? high : nil
+        highestHead = differs ? sites?.extreme { $0 > $1 } : nil
+        self.along = other?.values.allSatisfy(\.isNaN) == false ? other : nil
     }
 }
 
@@ -172,22 +174,28 @@ extension Quantity {
         return Digest.Place(value: values[best], label: label.joined())
     }
 
-    /// Values along names in words: those that are not zero, of many the largest; along numbers: the first and the last.
-    fileprivate var inWords: String {
-        func text(_ index: Int) -> String {
-            let label = labels(at: index).map(\.brief)
-            return "\(label.joined(separator: " to ")) \(NumberText.brief(values[index]))"
-        }
-        var places = values.indices.filter { !values[$0].isNaN }
-        guard !places.isEmpty else { return "" }
+    /// Values along names in words: those that are not zero, of many the largest; along numbers: the first, one in the
+    /// middle, the last. As many as there is room for.
+    func inWords(room: Int) -> String {
+        let defined = values.indices.filter { !values[$0].isNaN }
+        var places = defined
         if case .texts? = axes.last?.labels {
-            let most = axes.count == 1 ? 4 : 3
-            if places.count > most {
+            if places.count > 4 {
                 places = places.filter { values[$0] != 0 }.sorted { values[$0] > values[$1] }
             }
-            return places.prefix(most).map(text).joined(separator: ", ") + (places.count > most ? " ..." : "")
+        } else {
+            places = [defined[0], defined[defined.count / 2], defined[defined.count - 1]].uniqued
         }
-        places = [places[0], places[places.count / 2], places[places.count - 1]].uniqued
-        return "\(axes[0].name) " + places.map { text($0) }.joined(separator: ", ")
+        var text = ""
+        for (count, place) in places.enumerated() {
+            let labels = labels(at: place).map { label in
+                if case .number(let value) = label { NumberText.exact(value) } else { label.brief }
+            }
+            let part = "\(labels.joined(separator: " to ")) \(NumberText.brief(values[place], digits: 3))"
+            if count > 0, text.count + part.count + 6 > room { return text + " ..." }
+            text += (count == 0 ? "" : ", ") + part
+        }
+        if case .texts? = axes.last?.labels { return text }
+        return "\(axes[0].name) \(text)"
     }
 }
