@@ -48,7 +48,7 @@ struct Digest {
         "top_k_mass_by_class", "max_weight_by_class", "attended_distance_by_class", "mask_mass_by_class",
         "answer_class_uniform", "class_uniform", "class_over_uniform", "first_key_sink_rate_last_step",
         "massive_count", "query_norm_difference", "key_norm_difference", "cosine_difference", "logit_difference",
-        "answer_rows", "gold_document",
+        "answer_rows", "gold_document", "value_weighted_top_key_agreement",
     ]
 
     init(of result: TraceResult) {
@@ -155,7 +155,7 @@ extension Quantity {
         return Quantity(name, unit: unit, meaning, axes: left, values: groups.map { Statistics.mean(of: $0) })
     }
 
-    /// The first of the extreme values, and where it is: `L3`, `L3H5`, `depth 2`; nil where nothing is defined or there is
+    /// The first of the extreme values, and where it is: `L3`, `L3H5`, `D2`; nil where nothing is defined or there is
     /// nothing to compare.
     fileprivate func extreme(_ isBetter: (Double, Double) -> Bool) -> Digest.Place? {
         var best: Int?
@@ -168,7 +168,7 @@ extension Quantity {
             switch axis.name {
             case "layer": "L\(label.brief)"
             case "head", "kv_head": "H\(label.brief)"
-            default: "\(axis.name) \(label.brief)"
+            default: "D\(label.brief)"
             }
         }
         return Digest.Place(value: values[best], label: label.joined())
