@@ -5,6 +5,7 @@ extension SinkAnalysis {
             "\(input): \(modelName), \(causality.rawValue), \(steps.count) steps, \(keyCount) keys",
             "rule \(rule), per \(scope.rawValue)\(scopeNote), analysis version \(Self.version)",
         ]
+        if hasAveragedHeads { lines.append(TraceSource.averagedHeadsNote) }
         if pass == .unconditional { lines.append("the unconditional pass") }
         if causality == .causal {
             lines.append("cumulative: computed on running sums over all rows; not to be set against a diffusion model")

@@ -1,7 +1,7 @@
 """An independent, plain implementation of the sink metrics, to check Sources/Analysis against.
 
 Loops rather than cleverness: each function is its definition written out. Definitions are those of
-docs/metrics/sinks.md. Needs numpy and scipy; `metrics_of_file` also needs h5py.
+docs/metrics.md. Needs numpy and scipy; `metrics_of_file` also needs h5py.
 
     from reference_metrics import metrics_of_file
     metrics_of_file("run.h5", rule="excess", epsilon=3)["headline"]["floating_index"]

@@ -1,6 +1,6 @@
 """What attntrace says of vectors, norms, residual stream and answers, computed again from the file with NumPy.
 
-Whole arrays, and the definitions of docs/metrics/vectors.md and docs/metrics/answers.md written out. Nothing here is fast.
+Whole arrays, and the definitions of docs/metrics.md written out. Nothing here is fast.
 """
 
 import collections

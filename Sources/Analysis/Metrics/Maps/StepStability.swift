@@ -7,6 +7,9 @@ import TraceFormat
 public struct StepStability: Metric {
     /// `step_stability`.
     public static let name = "step_stability"
+    /// What it is, in a line.
+    public static let summary =
+        "share of a query's top k keys that are those of the step before (arXiv 2509.24014, 2510.14973)"
 
     /// How many keys of a query are compared.
     public let top: Int

@@ -12,7 +12,7 @@ public struct AnswerShares: Metric {
     public static let name = "answer_shares"
     /// One line of it.
     public static let summary =
-        "absorption, and structure against content, on the rows that scored each token: for any two models"
+        "what the top key and each class of token take of answer rows, for any two models: share"
 
     /// Rows of a window.
     public let window: Int

@@ -7,6 +7,9 @@ import TraceFormat
 public struct LikeRowsMetric: Metric {
     /// `like_rows`.
     public static let name = "like_rows"
+    /// What it is, in a line.
+    public static let summary =
+        "movement on answer rows and windows of them, comparable between any two models; share, positions"
 
     /// When a key is a sink; a unit that single rows lack is replaced.
     public let rule: SinkRule

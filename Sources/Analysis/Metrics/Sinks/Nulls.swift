@@ -11,6 +11,9 @@ import TraceFormat
 public struct Nulls: Metric {
     /// `nulls`.
     public static let name = "nulls"
+    /// What it is, in a line.
+    public static let summary =
+        "movement against chance, steps shuffled and positions permuted: deviations, probability"
 
     /// When a key is a sink; a unit left open is settled by the trace.
     public let rule: SinkRule

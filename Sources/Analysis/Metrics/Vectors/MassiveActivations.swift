@@ -10,7 +10,7 @@ public struct MassiveActivations: Metric {
     public static let name = "massive_activations"
     /// What it is, in a line.
     public static let summary =
-        "activations above 100 and 1000 times the median, by depth and channel (arXiv 2402.17762)"
+        "activations above 100 and 1000 times the median, by depth and channel: count, ratio (arXiv 2402.17762)"
 
     /// What |x| must exceed.
     public let size: Double

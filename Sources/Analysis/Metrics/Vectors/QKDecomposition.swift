@@ -14,7 +14,7 @@ public struct QKDecomposition: Metric {
     public static let name = "qk_decomposition"
     /// What it is, in a line.
     public static let summary =
-        "|q|, |k|, cosine and score q.k / sqrt(d) of sink columns against others (arXiv 2601.07894)"
+        "|q|, |k|, cosine and score q.k / sqrt(d) in nats, of sinks against other keys (arXiv 2601.07894)"
 
     /// When a key is a sink.
     public let rule: SinkRule
