@@ -49,6 +49,13 @@ public struct Trajectory: Sendable, Hashable {
         var isFollower = Array(repeating: false, count: presences.count)
         for follower in followers.compactMap({ $0 }) { isFollower[follower] = true }
         return presences.indices.filter { !isFollower[$0] }.map { head in
+            // Most never move: their slope is 0.
+            guard followers[head] != nil else {
+                let (presence, place) = (presences[head], placed[head])
+                return Trajectory(
+                    presences: [head], hops: [], first: presence.first, last: presence.last, start: place, end: place,
+                    drift: presence.members.count > 1 ? 0 : .nan, distinctPositions: 1)
+            }
             var chain = [head]
             var hops: [Hop] = []
             var current = head

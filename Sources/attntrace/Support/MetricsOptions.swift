@@ -29,6 +29,8 @@ struct MetricsOptions: ParsableArguments {
     var reach = 1
     @Option(help: "Cost, in positions, of leaving a presence unlinked.")
     var unmatchedCost = 16
+    @Option(help: "Permutations of positions that trajectories are set against; 0 leaves their null out.")
+    var nullPermutations = LinkingOptions().nullPermutations
     @Option(help: "How many tokens count as the first.")
     var firstTokens = 4
     @Option(help: "rows: how many of a row's largest weights count as its top.")
@@ -46,7 +48,8 @@ struct MetricsOptions: ParsableArguments {
         var settings = AnalysisSettings()
         settings.options.rule = try rule.sinkRule()
         settings.options.scope = try rule.scope()
-        settings.options.linking = LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost)
+        settings.options.linking = LinkingOptions(
+            gap: gap, reach: reach, unmatchedCost: unmatchedCost, nullPermutations: nullPermutations)
         settings.options.firstTokens = firstTokens
         settings.options.topKeys = topKeys
         settings.options.stableKeys = stableKeys
