@@ -16,6 +16,8 @@ public final class Subject: Sendable {
     public let kvPlaces: [Int]
     /// Recorded queries that are looked at: places along the axis `query`, ascending, and their positions.
     public let queries: [(place: Int, position: Int)]
+    /// Queries that were asked for, whether or not the trace keeps their rows of maps; nil for all.
+    let chosenQueries: Set<Int>?
     /// Keys of the trace, at full length.
     public let keyCount: Int
     /// Whether results report on a key.
@@ -85,8 +87,9 @@ public final class Subject: Sendable {
         {
             throw AnalysisError.noSuchPosition(missing, count: keyCount)
         }
+        chosenQueries = extent.queries
         reportsKey = (0..<keyCount).map { extent.keys?.contains($0) ?? true }
-        tokens = try TokenTimeline(of: trace)
+        tokens = try TokenTimeline(of: trace, pass: pass)
         let (regions, ofPosition) = try trace.regions()
         self.regions = regions
         regionOfPosition = ofPosition.map { Int($0) }

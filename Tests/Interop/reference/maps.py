@@ -88,12 +88,14 @@ def row_means(maps, rows):
 
 
 def stability(maps, top=8):
-    """Overlap of top keys with those of the step before, (map step - 1, layer, head)."""
+    """Overlap of top keys with those of the step before, (map step - 1, layer, head); NaN across a hole."""
     top = min(top, maps.keys)
     keys = np.argsort(-maps.values, -1, kind="stable")[..., :top]
     picked = np.zeros(maps.values.shape, bool)
     np.put_along_axis(picked, keys, True, -1)
-    return (picked[1:] & picked[:-1]).sum(-1).mean(-1) / top
+    shared = (picked[1:] & picked[:-1]).sum(-1).mean(-1) / top
+    shared[np.diff(maps.steps) != 1] = np.nan
+    return shared
 
 
 def region_names(maps):
