@@ -20,6 +20,8 @@ class Maps:
             self.queries = file["query"][()]
             self.keys = len(file["key"])
             self.is_masked = (base if group and "is_masked" in base else file)["is_masked"][()].astype(bool)
+            if group == "unconditional":
+                self.is_masked[:, : self.prompt] = True
             self.regions = None
             if "region" in file:
                 names = [name.decode() for name in file["region_name"][()]]
