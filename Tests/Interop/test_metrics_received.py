@@ -16,7 +16,7 @@ KINDS = ["diffusion", "fewer_steps", "causal", "selected", "causal_selected"]
 
 def analyze(trace, *metrics, options=()):
     said = answer_json("analyze", trace, "--metrics", ",".join(metrics), "--json", *options)
-    found = said["results"] if isinstance(said, dict) else said
+    found = said["metrics"]
     return {each["metric"]: each for each in found}
 
 

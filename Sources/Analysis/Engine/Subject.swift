@@ -73,6 +73,9 @@ public final class Subject: Sendable {
             trace.provenance.kvHeads(of: [head]).first.flatMap(kvHeads.firstIndex(of:))
         }
         self.kvPlaces = kvPlaces.count == heads.count ? kvPlaces : []
+        // Reading these finds out a file that claims more positions than it has, before anything is made for each.
+        _ = try trace.coordinate(.position)
+        tokens = try TokenTimeline(of: trace, pass: pass)
         let keyCount = trace.plan.keyCount
         self.keyCount = keyCount
         let prompt = trace.plan.promptLength
@@ -89,7 +92,6 @@ public final class Subject: Sendable {
         }
         chosenQueries = extent.queries
         reportsKey = (0..<keyCount).map { extent.keys?.contains($0) ?? true }
-        tokens = try TokenTimeline(of: trace, pass: pass)
         let (regions, ofPosition) = try trace.regions()
         self.regions = regions
         regionOfPosition = ofPosition.map { Int($0) }
