@@ -8,7 +8,7 @@ import TraceFormat
 /// Rules, formulas and undefined values are those of docs/metrics/sinks.md. The same as the metric ``Sinks`` gives.
 public struct SinkAnalysis: Sendable {
     /// Version of the definitions by which results are computed; it changes when a number would.
-    public static let version = "1"
+    public static let version = "2"
 
     /// The trace's file.
     public let input: String

@@ -465,7 +465,7 @@ def site_values(trace, layer, head, members, rule, gap, reach, unmatched_cost, n
         "strength": mean(strength(t, j) for t, j in instances),
         "strength_over_uniform": mean(frames[t].received[j] / frames[t].uniform[j] for t, j in instances),
         "sinks_above_30_percent": mean(sum(strength(t, j) > 0.3 for j in sets[t][0]) for t in defined),
-        "static_share": mean(float(j in static) for _, j in instances),
+        "static_share": mean(float(p[2] in static) for p in found),
         "presences": float(len(found)) if defined else NAN,
         "dwell": mean(p[1] - p[0] + 1 for p in found),
     }

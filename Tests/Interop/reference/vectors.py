@@ -240,7 +240,7 @@ def massive_activations(f, size=100, ratio=1000):
     with np.errstate(invalid="ignore", divide="ignore"):
         over = np.where(there & (median > 0), largest / median, np.nan)
     return dict(
-        massive_count=massive.sum(axis=(0, 2)), massive_share=massive.sum(axis=(0, 2)) / there.sum(axis=(0, 2)),
+        massive_count=massive.sum(axis=(0, 2)) / len(massive), massive_share=massive.sum(axis=(0, 2)) / there.sum(axis=(0, 2)),
         max_over_median=mean(over, axis=(0, 2)), max_over_median_largest=np.nanmax(over, axis=(0, 2)),
         massive_steps_by_position=massive.sum(axis=0)), channels
 

@@ -68,7 +68,9 @@ public struct RowStatistics: Metric {
 
     private func recordedStatistics(of subject: Subject) -> [RowStatistic] {
         RowStatistic.allCases.filter { statistic in
-            statistic.signal.map { subject.trace.contains($0.of(subject.pass)) } ?? false
+            // Recorded, it counts what the conditional pass was fed masked, in both passes.
+            if statistic == .maskMass, subject.pass == .unconditional { return false }
+            return statistic.signal.map { subject.trace.contains($0.of(subject.pass)) } ?? false
         }
     }
 

@@ -83,7 +83,7 @@ public struct QKDecomposition: Metric {
                 for (kind, values) in route.kinds[place] {
                     quantities.append(
                         Quantity(
-                            "\(route.route.rawValue)_\(term.rawValue)_\(kind)", unit: term.unit,
+                            "\(outcome.prefix)\(route.route.rawValue)_\(term.rawValue)_\(kind)", unit: term.unit,
                             "\(term.meaning), \(kind.split(separator: "_").joined(separator: " ")) columns, \(how)",
                             axes: sites, values: values))
                 }
@@ -114,6 +114,7 @@ public struct QKDecomposition: Metric {
             let bySteps: [[Double]]
         }
         let parameters: [(name: String, value: JSONValue)]
+        let prefix: String
         let routes: [OfRoute]
         let coverage: [(name: String, unit: String, meaning: String, values: [Double])]
         let undefined: Tally
@@ -295,7 +296,7 @@ public struct QKDecomposition: Metric {
             let (sites, places) = (bySite.values, byStep.values)
             let terms = QKTerm.allCases.indices
             return Outcome(
-                parameters: columns.parameters,
+                parameters: columns.parameters, prefix: columns.prefix,
                 routes: routes.enumerated().map { index, route in
                     Outcome.OfRoute(
                         route: route,
