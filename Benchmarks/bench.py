@@ -105,6 +105,17 @@ def analysis():
         row(r["name"], r["ours"], r["theirs"], r["unit"], r["note"])
 
 
+def published():
+    """Absorption, drift, QK decomposition and rollout, against the formulas of the released scripts of 2601.07894."""
+    command = [sys.executable, root / "Benchmarks/analysis/peers.py", "--bin", bin_folder, "--json"]
+    report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    gap = max(gap for name, gap in report["gaps"].items() if name != "hatched")
+    row(
+        "absorption, drift, QK decomposition, rollout of 2601.07894, 134M", report["ours"], report["theirs"], "s",
+        f"NumPy as published; largest difference {gap:.0e}, {report['gaps']['hatched']} sinks differ",
+    )
+
+
 def demo():
     """`make demo` in a fresh clone. The packages of Debian and the download of PyPI's are there already."""
     with tempfile.TemporaryDirectory() as folder:
@@ -122,6 +133,7 @@ def main():
     file()
     cohort()
     analysis()
+    published()
     forward()
     for model in ("tiny-mdm", "tiny-ar"):
         capture(root / "models" / model, model, 32, 96, 5)

@@ -17,9 +17,9 @@ mkdir -p $out
 
 say "1. Capture: masked diffusion (tiny-mdm) and its autoregressive twin (tiny-ar), the same prompt, every map"
 "$attntrace" capture --model tiny-mdm --prompt "$prompt" --gen-length 64 --block-length 16 \
-    --temperature 0.7 --output $out/mdm.h5
+    --temperature 0.7 --signals norms,cosine --output $out/mdm.h5
 "$attntrace" capture --model tiny-ar --prompt "$prompt" --max-new-tokens 64 --temperature 0.7 \
-    --output $out/ar.h5
+    --signals norms --output $out/ar.h5
 
 say "2. What the files hold, and that every number in them agrees with the others"
 "$attntrace" info $out/mdm.h5
@@ -58,12 +58,39 @@ for layer in 1 3; do
     "$attntrace" trajectories $out/ar.h5 --plot --layer $layer --height 24 | tee $out/ar-layer-$layer.txt
 done
 
-say "8. The same file in Python"
+say "8. Ask: long hops, and all that the trace tells of the strongest sink"
+"$attntrace" trajectories $out/mdm.h5 --table hops --where "hop_distance > 8 or hop_distance < -8" --rows 5
+echo
+set -- $("$attntrace" sinks $out/mdm.h5 --sort=-score --columns step,layer,head,position --format csv |
+    sed -n 2p | tr -d '\r' | tr , ' ')
+"$attntrace" sinks $out/mdm.h5 --explain "$@"
+
+say "9. Is the floating more, or less, than chance would give? Steps shuffled, positions permuted (layers 1 and 3)"
+"$attntrace" analyze $out/mdm.h5 --metrics nulls --layers 1,3
+
+say "10. A cohort: eight prompts, both models, every metric in one pass over each trace, means with intervals"
+"$attntrace" capture --model tiny-mdm --prompts scripts/demo/prompts.jsonl --gen-length 64 --block-length 16 \
+    --temperature 0.7 --record received --output $out/mdm
+"$attntrace" capture --model tiny-ar --prompts scripts/demo/prompts.jsonl --max-new-tokens 64 \
+    --temperature 0.7 --record received --output $out/ar
+"$attntrace" analyze $out/mdm $out/ar --group-by model --output $out/analysis
+"$attntrace" analyze $out/mdm.h5 --metrics qk_decomposition --json --output $out/mdm-qk.json
+"$attntrace" analyze $out/ar.h5 --metrics qk_decomposition --json --output $out/ar-qk.json
+
+say "11. Sinks taken away: nats per token on passages that neither model was trained on"
+mkdir -p $out/scores
+"$python" scripts/demo_scores.py "$attntrace" scripts/demo/passages.jsonl $out/scores
+
+say "12. The same files in Python"
 "$python" scripts/demo_read.py $out/mdm.h5
+
+say "13. What agrees with the papers at this tiny scale, and what does not"
+"$python" scripts/demo_summary.py $out
 
 say "Everything is in $out/. Next:"
 cat <<END
   $attntrace trajectories $out/mdm.h5 --plot --layer 0 --head 2
+  $attntrace analyze $out/mdm.h5
   $attntrace capture --prompt "your own words" --temperature 0.7 --seed 1 --output $out/mine.h5
-  the file format: docs/format.md; the metrics: docs/metrics/sinks.md
+  every metric: docs/metrics.md; cohorts: docs/cohorts.md; the file format: docs/format.md
 END

@@ -54,7 +54,7 @@ def test_numbers_and_what_made_them(traces, name):
     made = result["trace"]["provenance"]
     assert made["model"] == attributes["model_name"] and made["seed"] == attributes["seed"]
     assert made["sampler_parameters"] == json.loads(attributes["sampler_parameters"])
-    assert result["definitions"] == 1 and result["settings"]["metrics"] == [NAME]
+    assert result["definitions"] == 2 and result["settings"]["metrics"] == [NAME]
     assert result["settings"]["options"]["rule"] == "excess epsilon=3"
 
 

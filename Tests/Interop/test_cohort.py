@@ -178,9 +178,9 @@ def test_what_was_made_otherwise_is_not_merged(folder, tmp_path):
     [first, *_] = sorted((tmp_path / "b" / "traces").glob("*.json"))
     for path in (tmp_path / "b" / "traces").glob("*.json"):
         path.write_text(path.read_text().replace('"firstTokens": 5', '"firstTokens": 4').replace(
-            '"definitions": 1', '"definitions": 2'))
+            '"definitions": 2', '"definitions": 3'))
     done = attntrace("merge", tmp_path / "a", tmp_path / "b", "--output", tmp_path / "out")
-    assert done.returncode == 2 and "definitions are 1, and 2 there" in done.stderr
+    assert done.returncode == 2 and "definitions are 2, and 3 there" in done.stderr
     first.write_text(first.read_text()[:-9])
     done = attntrace("merge", tmp_path / "b", "--output", tmp_path / "out")
     assert done.returncode == 1 and f"{first}: not a result of an analysis" in done.stderr

@@ -20,7 +20,7 @@ public protocol Metric: Sendable {
 }
 
 extension Metric {
-    /// Said in docs/metrics.md alone.
+    /// None: of a metric that is in no list.
     public static var summary: String { "" }
 
     func erasedResult(_ gathered: any Reduction, on subject: Subject) throws -> MetricResult {

@@ -1,8 +1,8 @@
 /// A link between two presences: the sink moved.
 public struct Hop: Sendable, Hashable {
-    /// The last step at the old position, as a place in the pass.
+    /// The last step at the old position.
     public let fromStep: Int
-    /// The first step at the new position, as a place in the pass.
+    /// The first step at the new position.
     public let toStep: Int
     /// The old position.
     public let from: Int
@@ -18,9 +18,9 @@ public struct Trajectory: Sendable, Hashable {
     public let presences: [Int]
     /// The hops between them.
     public let hops: [Hop]
-    /// Place in the pass of its first step.
+    /// Its first step.
     public let first: Int
-    /// Place in the pass of its last step.
+    /// Its last step.
     public let last: Int
     /// The position at its first step.
     public let start: Int

@@ -19,6 +19,7 @@ struct MergeCommand: ParsableCommand {
 
     @OptionGroup var cohort: CohortOptions
     @OptionGroup var result: TableOutput
+    @OptionGroup var view: ViewOptions
     @Option(help: "Threads.")
     var threads: Int?
     @Argument(help: "Folders of results.")
@@ -40,7 +41,7 @@ struct MergeCommand: ParsableCommand {
         let folder = AnalysisFolder(path: result.output ?? "")
         let cohort = try Cohort(of: entries, options, threads: threads)
         try folder.take(cohort, from: entries, replacing: result.force)
-        try AnalysisFolder.finish(cohort, in: folder, result)
+        try AnalysisFolder.finish(cohort, in: folder, result, view)
         if !cohort.failures.isEmpty { throw ExitCode(Failure.badData) }
     }
 }

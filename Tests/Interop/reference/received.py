@@ -1,6 +1,6 @@
 """The metrics of received sums, written from their formulas over whole arrays, to check Sources/Analysis against.
 
-Each takes a `Received`, read with h5py, and gives {quantity: array}; axes as in docs/metrics/sinks.md. Made for whole
+Each takes a `Received`, read with h5py, and gives {quantity: array}; axes as in docs/metrics.md. Made for whole
 traces: all steps, layers, heads and keys.
 """
 
@@ -357,9 +357,23 @@ def answer_shares(r):
         firsts.append(row[..., 0])
         shares.append((row @ kinds).mean(1))
         uniform.append(kinds.mean(0))
+    # Windows: 16 rows in the order of emission, heads averaged.
+    emitted = np.flatnonzero((trace.source_step >= 0) & (trace.source_query >= 0))
+    rank = [0] * len(emitted) if trace.order is None else trace.order[trace.prompt + emitted]
+    emitted = emitted[np.lexsort((emitted, rank, trace.source_step[emitted]))]
+    heads = np.zeros((len(emitted), *trace.answer.shape[1::2]))
+    for place, g in enumerate(emitted):
+        seen = trace.source_query[g] + 1 if r.causal else trace.answer.shape[3]
+        row = trace.answer[g, ..., :seen].astype(np.float64)
+        heads[place, :, :seen] = (row / row.sum(-1, keepdims=True)).mean(1)
+    windows = heads[: len(heads) // 16 * 16].reshape(-1, 16, *heads.shape[1:]).mean(1)
+    with np.errstate(invalid="ignore"):
+        window_top, window_first = windows.max(-1).sum(0) / len(windows), windows[..., 0].sum(0) / len(windows)
     top, first, share = np.mean(tops, 0), np.mean(firsts, 0), np.mean(shares, 0)
     even = np.tile(np.mean(uniform, 0), (len(share), 1))
     return {
+        "window_absorption_by_layer": window_top, "window_absorption_mean": window_top.mean(),
+        "window_first_key_share_by_layer": window_first,
         "answer_absorption": top, "answer_absorption_by_layer": top.mean(1),
         "answer_absorption_mean": top.mean(1).mean(), "answer_first_key_share_by_layer": first.mean(1),
         "answer_structural_share_by_layer": share[:, structural].sum(1),
