@@ -55,6 +55,8 @@ public struct Bootstrap: Sendable, Equatable {
         var means = Array(repeating: 0.0, count: width * draws)
         var counts = Array(repeating: 0.0, count: rows)
         var sums = Array(repeating: 0.0, count: width)
+        // Nothing of a row is added sooner than the row is passed over; but of what is infinite nothing is not a number.
+        let isFinite = values.allSatisfy(\.isFinite)
         for draw in 0..<draws {
             for row in 0..<rows { counts[row] = 0 }
             for _ in 0..<rows { counts[random.next(below: rows)] += 1 }
@@ -62,7 +64,7 @@ public struct Bootstrap: Sendable, Equatable {
             // Without the arrays' checks, which cost more than the sums do.
             values.withUnsafeBufferPointer { values in
                 sums.withUnsafeMutableBufferPointer { sums in
-                    for row in 0..<rows where counts[row] > 0 {
+                    for row in 0..<rows where isFinite || counts[row] > 0 {
                         let count = counts[row]
                         for place in 0..<width { sums[place] += count * values[row * width + place] }
                     }
