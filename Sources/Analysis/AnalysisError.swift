@@ -24,6 +24,8 @@ public enum AnalysisError: Error, Equatable, Sendable {
     case notAResult(path: String, reason: String)
     /// Results that were told otherwise, or defined otherwise, cannot be taken together.
     case settingsDiffer(path: String, difference: String)
+    /// Two results of one trace cannot both be right.
+    case contradiction(files: [String], reason: String)
     /// A metric read a dataset that it had not asked for, or one that has no values.
     case notDeclared(object: String)
     /// No sink rule has that name.
@@ -69,6 +71,8 @@ extension AnalysisError: CustomStringConvertible {
             "\(path): not a result of an analysis: \(reason)"
         case .settingsDiffer(let path, let difference):
             "\(path): results of another analysis: \(difference)"
+        case .contradiction(let files, let reason):
+            "\(files.joined(separator: " and ")) contradict each other: \(reason)"
         case .notDeclared(let object):
             "/\(object) is not among the inputs that the metric declared"
         case .unknownRule(let name):

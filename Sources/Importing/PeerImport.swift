@@ -57,12 +57,13 @@ public struct PeerImport: Sendable {
         let attention = try PeerAttention(file, content: options.content)
         let survey = try PeerSurvey(attention)
         let shape = try PeerShape(attention, survey, options)
+        let leftOut = (file.leftOut + shape.leftOut).sorted()
         let origin = try Origin(
             file: (path as NSString).lastPathComponent, sha256: try Self.digest(of: path),
             content: attention.content.rawValue, heads: attention.content == .heads ? "recorded" : "averaged",
             largestRounding: survey.largestRounding, largestRowError: survey.largestRowError,
             question: file.question,
-            leftOut: file.leftOut.sorted() + (shape.isCausal ? ["the last token's row and column"] : []),
+            leftOut: leftOut + (shape.isCausal ? ["the last token's row and column"] : []),
             importer: options.producer
         ).json()
         let writer = try TraceWriter(
@@ -83,7 +84,7 @@ public struct PeerImport: Sendable {
             content: attention.content, causality: shape.plan.causality,
             shape: [shape.plan.stepCount, shape.plan.layers.count, shape.plan.heads.count, shape.plan.keyCount],
             largestRounding: survey.largestRounding, largestRowError: survey.largestRowError,
-            leftOut: file.leftOut.sorted())
+            leftOut: leftOut)
     }
 
     /// The attribute `origin`.

@@ -17,7 +17,8 @@ import TraceFormat
     ) throws -> TraceResult {
         let axis = Axis("layer", .integers(layers ?? Array(values.indices)))
         let source = JSONValue.object([
-            ("path", .text(path)), ("content_sha256", hash.map(JSONValue.text) ?? .null), ("steps", .integer(4)),
+            ("path", .text(path)), ("content_sha256", hash.map { .text(String(repeating: $0, count: 64)) } ?? .null),
+            ("is_unfinished", .flag(hash == nil)), ("steps", .integer(4)),
             ("planned_steps", .integer(4)),
             (
                 "provenance",

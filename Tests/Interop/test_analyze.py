@@ -4,6 +4,8 @@ import csv
 import io
 import json
 import math
+import os
+import shutil
 import subprocess
 
 import h5py
@@ -12,6 +14,7 @@ import pytest
 
 from support import REPO, answer, answer_json, attntrace, capture, root_attributes, run_python
 
+SHORT = ["--gen-length", 8, "--block-length", 8, "--record", "received"]
 GOLDEN = REPO / "Tests/Golden"
 NAME = "first_tokens"
 
@@ -240,3 +243,48 @@ def test_results_are_compared(traces, tmp_path):
 def test_a_failed_analysis_leaves_nothing(diffusion, tmp_path):
     done = attntrace("analyze", diffusion, "--layers", "99", "--output", tmp_path / "a.h5")
     assert done.returncode == 2 and list(tmp_path.iterdir()) == []
+
+
+def test_no_output_takes_the_place_of_an_input(tmp_path):
+    path, other = capture(tmp_path / "a.h5", *SHORT), tmp_path / "b.h5"
+    shutil.copy(path, other)
+    (tmp_path / "hard.h5").hardlink_to(path)
+    (tmp_path / "soft.h5").symlink_to(path)
+    before = path.read_bytes()
+    for name in ("a.h5", "hard.h5", "soft.h5"):
+        for command in (["analyze", path], ["sinks", path], ["trajectories", path], ["compare", other, path]):
+            done = attntrace(*command, "--output", tmp_path / name, "--force")
+            assert done.returncode == 2 and "another name than its source" in done.stderr
+    assert path.read_bytes() == before and (tmp_path / "hard.h5").samefile(path)
+
+
+def test_what_is_no_file_is_said(tmp_path):
+    path = capture(tmp_path / "a.h5", *SHORT)
+    os.mkfifo(tmp_path / "f.h5")
+    for command in ("info", "analyze", "verify", "sinks"):
+        done = attntrace(command, tmp_path / "f.h5", timeout=20)
+        assert done.returncode == 1 and "no regular file" in done.stdout + done.stderr
+    assert attntrace("diff", path, tmp_path / "f.h5", timeout=20).returncode == 1
+    done = attntrace("diff", tmp_path / "nope", path)
+    assert done.returncode == 3 and f"{tmp_path / 'nope'}: no such file" in done.stderr
+
+
+@pytest.mark.parametrize("option", [
+    ["--first-tokens", 0], ["--null", 0], ["--required-recall", 2], ["--massive-size", -1], ["--gap", -1], ["--reach", 0]])
+def test_options_are_judged_before_anything_is_read(tmp_path, option):
+    done = attntrace("analyze", tmp_path / "nothing.h5", *(f"{option[0]}={value}" for value in option[1:]))
+    assert done.returncode == 2 and "no such file" not in done.stderr
+
+
+def test_the_ending_names_the_format(tmp_path):
+    path = capture(tmp_path / "a.h5", *SHORT)
+    for command in (["analyze", path, "--metrics", NAME], ["sinks", path]):
+        answer(*command, "--output", tmp_path / "o.csv", "--force")
+        answer(*command, "--output", tmp_path / "o.json", "--force")
+        assert (tmp_path / "o.csv").read_text() == answer(*command, "--format", "csv")
+        assert json.loads((tmp_path / "o.json").read_text()) == answer_json(*command, "--json")
+        for wrong in (["o.json", "--format", "csv"], ["o.csv", "--json"], ["o.h5", "--format", "json"]):
+            done = attntrace(*command, "--output", tmp_path / wrong[0], *wrong[1:], "--force")
+            assert done.returncode == 2 and "is no name for" in done.stderr
+    done = attntrace("sinks", path, "--output", tmp_path / "o.h5")
+    assert done.returncode == 2 and not (tmp_path / "o.h5").exists()

@@ -311,6 +311,121 @@ def test_killed_and_taken_up(folder, tmp_path, how):
     assert_same_files(tmp_path / "whole", out)
 
 
+def small(folder, tmp_path):
+    """Three diffusion traces that may be damaged."""
+    copies = tmp_path / "traces"
+    copies.mkdir()
+    for path in traces(folder / "mdm")[:3]:
+        shutil.copy(path, copies / path.name)
+    return copies
+
+
+def states(found):
+    return {os.path.basename(trace["path"]): trace["verified"] for trace in found["traces"]}
+
+
+def test_a_stronger_judgement_judges_again(folder, tmp_path):
+    copies = small(folder, tmp_path)
+    with h5py.File(copies / "m1.h5", "r+", libver=("v110", "v110")) as f:
+        f["confidence"][2] = 7
+    first, _ = run(copies, tmp_path / "out", "--verify", "none")
+    assert set(states(first).values()) == {"none"}
+    second, said = run(copies, tmp_path / "out")
+    assert set(states(second).values()) == {"structure"} and said.count(": verified") == 3
+    assert second["quantities"] == first["quantities"]
+    third, said = run(copies, tmp_path / "out", "--verify", "deep", code=1)
+    assert states(third) == {"m0.h5": "deep", "m2.h5": "deep"} and "m1.h5: failed" in said
+    again, said = run(copies / "m0.h5", tmp_path / "out", "--verify", "none")
+    assert states(again) == {"m0.h5": "deep"} and said.count(": kept") == 1
+
+
+def test_damage_after_the_analysis_is_seen(folder, tmp_path):
+    copies = small(folder, tmp_path)
+    run(copies, tmp_path / "out")
+    (copies / "m0.h5").write_bytes((copies / "m0.h5").read_bytes()[:3000])
+    shutil.copy(folder / "a0.h5", copies / "m1.h5")
+    (copies / "m2.h5").unlink()
+    found, said = run([copies, copies / "m2.h5"], tmp_path / "out", code=1)
+    assert f"{copies / 'm0.h5'}: failed" in said and f"{copies / 'm1.h5'}: done" in said
+    assert "the trace is gone; the result that is there counts" in said
+    assert [os.path.basename(failure["path"]) for failure in found["failures"]] == ["m0.h5"]
+    assert set(states(found)) == {"m1.h5", "m2.h5"}
+
+
+def test_a_failure_in_one_share_wins(folder, tmp_path):
+    copies = small(folder, tmp_path)
+    run(copies, tmp_path / "good")
+    (copies / "m0.h5").write_text("no trace")
+    run(copies, tmp_path / "bad", code=1)
+    for order in (("good", "bad"), ("bad", "good")):
+        done = attntrace("merge", *(tmp_path / part for part in order), "--output", tmp_path / "-".join(order), "--json")
+        assert done.returncode == 1 and "m0.h5: failed in " in done.stderr
+        found = json.loads(done.stdout)
+        assert set(states(found)) == {"m1.h5", "m2.h5"} and len(found["failures"]) == 1
+    assert_same_files(tmp_path / "good-bad", tmp_path / "bad-good")
+
+
+def test_contradictions_are_refused(folder, tmp_path):
+    copies = small(folder, tmp_path)
+    for part in ("a", "b"):
+        run(copies, tmp_path / part)
+    [file] = (tmp_path / "b" / "traces").glob("m0-*.json")
+    result = json.loads(file.read_text())
+
+    def refuse(message, change):
+        changed = json.loads(json.dumps(result))
+        change(changed, changed["metrics"][0]["quantities"][0])
+        file.write_text(json.dumps(changed))
+        for order in (("a", "b"), ("b", "a")):
+            done = attntrace("merge", *(tmp_path / part for part in order), "--output", tmp_path / "out")
+            assert done.returncode == 1 and str(file) in done.stderr and message in done.stderr, done.stderr
+        assert not (tmp_path / "out").exists()
+
+    def number(whole, quantity):
+        quantity["values"][3] += 0.01
+    refuse(str(tmp_path / "a" / "traces" / file.name), number)
+    refuse("of other content", lambda whole, quantity: whole["trace"].update(content_sha256="0" * 64))
+    # What no analysis writes.
+    refuse("there twice", lambda whole, quantity: quantity["axes"].update(head=[0, 1, 2, 3, 4, 4]))
+    refuse("do not fill", lambda whole, quantity: quantity["values"].pop())
+    refuse("two quantities", lambda whole, quantity: whole["metrics"][0]["quantities"].append(quantity))
+    refuse("there twice", lambda whole, quantity: whole["metrics"].append(whole["metrics"][0]))
+    refuse("steps are -1", lambda whole, quantity: whole["trace"].update(steps=-1))
+    refuse("64 hexadecimal", lambda whole, quantity: whole["trace"].update(content_sha256="../../x"))
+    refuse("is no name", lambda whole, quantity: quantity.update(name="../up"))
+    refuse("is no name", lambda whole, quantity: whole["metrics"][0].update(metric="a/b"))
+
+
+def test_what_the_last_run_left_out_is_not_merged(folder, tmp_path):
+    copies = small(folder, tmp_path)
+    run(copies, tmp_path / "out")
+    (copies / "m0.h5").unlink()
+    last, _ = run(copies, tmp_path / "out")
+    done = attntrace("merge", tmp_path / "out", "--output", tmp_path / "merged", "--json")
+    assert json.loads(done.stdout) == last and len(last["traces"]) == 2
+    assert done.stderr.count("does not list it") == 1 and "/m0-" in done.stderr
+    assert answer("diff", tmp_path / "out", tmp_path / "merged").startswith("same")
+
+
+def test_traces_beside_their_results(folder, tmp_path):
+    copies = small(folder, tmp_path)
+    bad = os.fsencode(copies) + b"/bad\xff.h5"
+    shutil.copy(copies / "m0.h5", bad)
+    for _ in range(2):
+        found, said = run(copies, copies, "--each", "hdf5", code=1)
+        assert len(found["traces"]) == 3 and "not UTF-8" in said and len(found["failures"]) == 1
+    os.unlink(bad)
+    os.mkfifo(copies / "fifo.h5")
+    found, said = run(copies, copies, code=1)
+    assert len(found["traces"]) == 3 and "it is no regular file" in said
+    # A trace under the name of a file that an analysis writes.
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(copies / "m0.h5", other / "results.h5")
+    done = attntrace("analyze", other, "--output", other, "--force")
+    assert done.returncode == 2 and "another name than its source" in done.stderr
+
+
 def test_other_forms_of_each_result(folder, tmp_path):
     out = tmp_path / "out"
     run(folder / "mdm", out)

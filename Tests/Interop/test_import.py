@@ -311,7 +311,7 @@ BAD_ARRAYS = {
     "too_short": (npy(headed(), bytes(12)), "was announced"), "too_long": (npy(headed(), bytes(20)), "was announced"),
     "big_endian": (npy(headed("'>f4'"), bytes(16)), "little-endian"), "structured": (npy(headed("[('a', '<f4')]"), bytes(16)), "cannot be read"),
     "complex": (npy(headed("'<c8'"), bytes(32)), "little-endian"), "axes": (npy(headed(shape="(" + "1, " * 40 + ")"), bytes(4)), "40 axes"),
-    "integers": (npy(headed("'<i4'"), bytes(16)), "is of shape"), "not_square": (npy(headed(shape="(1, 4)"), bytes(16)), "is of shape"),
+    "integers": (npy(headed("'<i4'"), bytes(16)), "sum to 0"), "not_square": (npy(headed(shape="(1, 4)"), bytes(16)), "is of shape"),
     "no_rows": (npy(headed(shape="(0, 0)")), "is of shape"),
 }
 
@@ -352,6 +352,33 @@ def test_what_is_lacking(tmp_path):
     (tmp_path / "z.npz").write_bytes(b"not a zip")
     assert "no zip file" in refused(tmp_path, tmp_path / "z.npz")
     assert "cannot open" in refused(tmp_path, tmp_path / "nowhere.npz", code=3)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, bool])
+def test_whole_numbers_and_truth_values(tmp_path, dtype):
+    f, _ = imported(tmp_path, **members(layer_0_full_attention=np.eye(T, dtype=dtype)))
+    with f:
+        assert f.attrs["causality"] == b"causal"
+        np.testing.assert_array_equal(f["maps/attention"][0, 0, 0], np.eye(T - 1))
+
+
+def test_token_ids_that_do_not_fit_are_said(tmp_path):
+    arrays = members(layer_0_full_attention=maps(T, T), full_sequence_ids=np.arange(T - 2))
+    arrays["answer_tokens"] = np.arange(50)
+    f, said = imported(tmp_path, **arrays)
+    with f:
+        assert (f["final_id"][()] == -1).all() if "final_id" in f else (f["token_id"][()] == -1).all()
+        left_out = json.loads(f.attrs["origin"])["left_out"]
+    for text in (f"answer_tokens (50 ids where {T - PROMPT} were generated)",
+                 f"full_sequence_ids ({T - 2} ids where maps are of {T})"):
+        assert text in said["left_out"] and text in left_out
+
+
+def test_no_import_takes_the_place_of_its_file(tmp_path):
+    path = save(tmp_path / "a.npz", **members(layer_0_full_attention=maps(T, T)))
+    before = path.read_bytes()
+    done = attntrace("import", path, "--output", path, "--force")
+    assert done.returncode == 2 and "another name than its source" in done.stderr and path.read_bytes() == before
 
 
 def test_an_existing_trace_stays(tmp_path):

@@ -116,6 +116,7 @@ extension Cohort {
                 ("name", .text(item.name)), ("path", .text(source.path)),
                 ("content_sha256", source.contentHash.map(JSONValue.text) ?? .null),
                 ("state", .text(source.isUnfinished ? "unfinished" : "finished")),
+                ("verified", .text(item.result.verified.rawValue)),
                 ("group", groupNames.isEmpty ? .null : .text(groupNames[groupOfTrace[trace]])),
                 ("left_out", .object(item.result.leftOut.map { ($0.metric, .text($0.reason)) })),
             ])

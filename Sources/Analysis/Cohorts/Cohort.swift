@@ -40,6 +40,10 @@ public struct Cohort: Sendable {
     public let traces: [CohortTrace]
     /// The traces that gave no result, by path.
     public let failures: [TraceFailure]
+    /// What the cohort was made of: one entry a path.
+    public let entries: [CohortEntry]
+    /// Traces that failed in one file and gave a result in another: they are failures.
+    public let overruled: [(path: String, failed: String, counted: String)]
     /// Traces that hold what another one does, and do not count again.
     public let duplicates: [(path: String, of: String)]
     /// The groups, in order of name.
@@ -54,24 +58,28 @@ public struct Cohort: Sendable {
     /// Brings entries together.
     ///
     /// Throws ``AnalysisError/settingsDiffer(path:difference:)`` where they were not made alike,
-    /// ``AnalysisError/badParameter(name:value:reason:)`` for a field by which nothing can be grouped.
-    public init(of entries: [CohortEntry], _ options: Options, threads: Int = 1) throws(AnalysisError) {
+    /// ``AnalysisError/contradiction(files:reason:)`` where two say different things of one trace,
+    /// ``AnalysisError/badParameter(name:value:reason:)`` for a field by which nothing can be grouped, and what reading
+    /// files throws.
+    public init(of entries: [CohortEntry], _ options: Options, threads: Int = 1) throws {
         try options.bootstrap.validate()
         for field in options.groupBy { try TraceSource.check(groupField: field) }
         guard let first = entries.first else {
-            throw .badParameter(name: "traces", value: "none", reason: "there is nothing to bring together")
+            throw AnalysisError.badParameter(
+                name: "traces", value: "none", reason: "there is nothing to bring together")
         }
         for entry in entries {
             if let difference = first.difference(from: entry) {
-                throw .settingsDiffer(path: entry.file, difference: difference)
+                throw AnalysisError.settingsDiffer(path: entry.file, difference: difference)
             }
         }
+        let settled = try CohortEntry.settled(entries)
         var results: [CohortTrace] = []
-        var failures: [String: TraceFailure] = [:]
-        for entry in entries {
+        var failures: [TraceFailure] = []
+        for entry in settled.entries {
             switch entry.outcome {
             case .result(let result): results.append(CohortTrace(name: entry.name, file: entry.file, result: result))
-            case .failure(let failure): failures[failure.path] = failure
+            case .failure(let failure): failures.append(failure)
             }
         }
         results.sort {
@@ -84,8 +92,6 @@ public struct Cohort: Sendable {
         var names: Set<String> = []
         for found in results {
             let result = found.result
-            // What failed once and was then analysed is no failure.
-            failures[result.source.path] = nil
             if let last = traces.last?.result.source, result.source.isSame(as: last) {
                 if result.source.path != last.path { duplicates.append((result.source.path, last.path)) }
                 continue
@@ -113,7 +119,9 @@ public struct Cohort: Sendable {
         let groupNames = Set(groups).sorted()
         self.options = options
         self.traces = traces
-        self.failures = failures.values.sorted { $0.path < $1.path }
+        self.failures = failures.sorted { $0.path < $1.path }
+        self.entries = settled.entries
+        overruled = settled.overruled
         self.duplicates = duplicates
         self.groupNames = groupNames
         groupOfTrace = groups.map { groupNames.firstIndex(of: $0) ?? 0 }
@@ -130,6 +138,19 @@ public struct Cohort: Sendable {
             let found = all.filter { $0.metric == metric }
             return (metric, found.count, found.first?.reason ?? "")
         }
+    }
+
+    /// Paths of the traces that the file of a cohort tells of: counted, given twice, or failed.
+    ///
+    /// Throws ``AnalysisError/notAResult(path:reason:)``, and what the system throws.
+    package static func paths(listedIn file: String) throws -> Set<String> {
+        let json = try CohortEntry.json(at: file)
+        let lists = ["traces", "duplicates", "failures"].compactMap { json[$0]?.items }
+        let paths = lists.joined().compactMap { $0["path"]?.string }
+        guard json["format"]?.string == Self.format, lists.count == 3, paths.count == lists.joined().count else {
+            throw AnalysisError.notAResult(path: file, reason: "it does not list its traces")
+        }
+        return Set(paths)
     }
 
     private static func quantities(

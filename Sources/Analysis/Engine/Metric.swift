@@ -11,6 +11,8 @@ public protocol Metric: Sendable {
     static var summary: String { get }
     /// What it reads of this trace.
     func inputs(of subject: Subject) -> Set<Input>
+    /// Refuses what it is told and cannot be right for any trace. Throws ``AnalysisError/badParameter(name:value:reason:)``.
+    func validate() throws(AnalysisError)
     /// An empty reduction.
     ///
     /// Throws ``AnalysisError`` where the trace cannot give the metric.
@@ -20,6 +22,9 @@ public protocol Metric: Sendable {
 }
 
 extension Metric {
+    /// Told nothing that could be wrong.
+    public func validate() throws(AnalysisError) {}
+
     /// None: of a metric that is in no list.
     public static var summary: String { "" }
 

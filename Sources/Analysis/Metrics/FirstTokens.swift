@@ -17,11 +17,16 @@ public struct FirstTokens: Metric {
     /// Received sums.
     public func inputs(of subject: Subject) -> Set<Input> { [.received] }
 
+    /// Refuses a `count` that is not positive.
+    public func validate() throws(AnalysisError) {
+        guard count >= 1 else {
+            throw .badParameter(name: "first tokens", value: "\(count)", reason: "at least one token is needed")
+        }
+    }
+
     /// An empty reduction; throws where `count` is not positive.
     public func start(on subject: Subject) throws -> Gathering {
-        guard count >= 1 else {
-            throw AnalysisError.badParameter(name: "count", value: "\(count)", reason: "at least one token is needed")
-        }
+        try validate()
         return Gathering(count: count, layers: subject.layers.count, heads: subject.heads.count)
     }
 

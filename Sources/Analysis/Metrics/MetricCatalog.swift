@@ -27,6 +27,11 @@ public struct MetricOptions: Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// Refuses what no metric could follow on any trace. Throws ``AnalysisError/badParameter(name:value:reason:)``.
+    public func validate() throws(AnalysisError) {
+        for metric in MetricCatalog.all(self) { try metric.validate() }
+    }
 }
 
 /// Every metric by its name.

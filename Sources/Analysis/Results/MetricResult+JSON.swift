@@ -19,9 +19,14 @@ extension MetricResult {
             let undefined = json["undefined"]?.members, let quantities = json["quantities"]?.items,
             let tables = json["tables"]?.items
         else { throw .notAResult(path: path, reason: "a metric lacks one of its parts") }
+        try ResultRules.check(name: metric, path: path)
         var found: [Quantity] = []
+        var names: Set<String> = []
         for item in quantities {
             let quantity = try Quantity(item, path: path)
+            guard names.insert(quantity.name).inserted else {
+                throw .notAResult(path: path, reason: "\(metric) has two quantities called \(quantity.name)")
+            }
             if isWanted(quantity) { found.append(quantity) }
         }
         var read: [Table] = []
@@ -47,15 +52,23 @@ extension Quantity {
         guard let name = json["name"]?.string, let unit = json["unit"]?.string, let meaning = json["meaning"]?.string,
             let axes = json["axes"]?.members, let items = json["values"]?.items
         else { throw .notAResult(path: path, reason: "a quantity lacks one of its parts") }
+        try ResultRules.check(name: name, path: path)
         var read: [Axis] = []
         for (axis, labels) in axes {
+            try ResultRules.check(name: axis, path: path)
             guard let labels = Axis.Labels(labels) else {
                 throw .notAResult(path: path, reason: "\(name): the labels of \(axis) are of several kinds")
+            }
+            guard !read.contains(where: { $0.name == axis }) else {
+                throw .notAResult(path: path, reason: "\(name): two axes are called \(axis)")
+            }
+            guard labels.areUnique else {
+                throw .notAResult(path: path, reason: "\(name): a label of \(axis) is there twice")
             }
             read.append(Axis(axis, labels))
         }
         let values = items.compactMap(\.double)
-        guard values.count == items.count, values.count == read.reduce(1, { $0 * $1.count }) else {
+        guard values.count == items.count, values.count == ResultRules.product(of: read.map(\.count)) else {
             throw .notAResult(path: path, reason: "\(name): the values do not fill the axes")
         }
         self.init(name, unit: unit, meaning, axes: read, values: values)
@@ -69,6 +82,17 @@ extension Axis.Labels {
         case .integers(let values): .array(values.map(JSONValue.integer))
         case .numbers(let values): .array(values.map(JSONValue.exact))
         case .texts(let values): .array(values.map(JSONValue.text))
+        }
+    }
+
+    /// Whether no label is there twice.
+    fileprivate var areUnique: Bool {
+        switch self {
+        case .integers(let values):
+            // Mostly they ascend.
+            zip(values, values.dropFirst()).allSatisfy { $0 < $1 } || Set(values).count == values.count
+        case .numbers(let values): Set(values.map(\.bitPattern)).count == values.count
+        case .texts(let values): Set(values).count == values.count
         }
     }
 
@@ -98,6 +122,7 @@ extension Table {
         guard let name = json["name"]?.string, let notes = json["notes"]?.items, let columns = json["columns"]?.items,
             let rows = json["rows"]?.items
         else { throw .notAResult(path: path, reason: "a table lacks one of its parts") }
+        try ResultRules.check(name: name, path: path)
         var read: [Column] = []
         for column in columns {
             guard let column = Column(column) else {

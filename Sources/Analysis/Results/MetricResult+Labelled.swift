@@ -10,7 +10,7 @@ extension TraceResult {
         return LabelledGroup(
             attributes: [
                 ("format", Self.format), ("definitions", String(definitions)), ("settings", settings.line()),
-                ("trace", source.json.line()),
+                ("trace", source.json.line()), ("verified", verified.rawValue),
                 ("left_out", JSONValue.object(leftOut.map { ($0.metric, .text($0.reason)) }).line()),
             ],
             groups: metrics.map(\.labelled) + (tables.isEmpty ? [] : [LabelledGroup("tables", groups: tables)]))

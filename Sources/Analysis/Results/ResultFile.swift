@@ -8,8 +8,10 @@ package enum ResultFile {
     /// Throws ``AnalysisError/notAResult(path:reason:)``, and what reading throws.
     package static func contents(of path: String) throws -> LabelledGroup? {
         var isFolder: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return nil }
-        if isFolder.boolValue { return try folder(path) }
+        if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
+            return try folder(path)
+        }
+        try RegularFile.check(path)
         guard let file = FileHandle(forReadingAtPath: path) else { return nil }
         defer { file.closeFile() }
         if file.readData(ofLength: 1) == Data("{".utf8) { return try json(path) }
@@ -32,12 +34,18 @@ package enum ResultFile {
         let names = try FileManager.default.contentsOfDirectory(atPath: path + "/traces").filter {
             $0.hasSuffix(".json")
         }.sorted()
+        let analysis = path + "/analysis.json"
+        let listed =
+            FileManager.default.fileExists(atPath: analysis) ? try Cohort.paths(listedIn: analysis) : nil
         var traces = LabelledGroup("traces")
         for name in names {
             let file = "\(path)/traces/\(name)"
             let json = try CohortEntry.json(at: file)
             guard TraceFailure(json) == nil else { continue }
-            let result = try TraceResult(json, path: file).labelled
+            let whole = try TraceResult(json, path: file)
+            // What an earlier run over other traces left is no part of it.
+            guard listed?.contains(whole.source.path) ?? true else { continue }
+            let result = whole.labelled
             // The settings are the folder's.
             traces.groups.append(
                 LabelledGroup(

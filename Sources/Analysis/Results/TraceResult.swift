@@ -15,6 +15,8 @@ public struct TraceResult: Sendable, Equatable {
     public let settings: JSONValue
     /// The trace.
     public let source: TraceSource
+    /// How the trace was judged before; whoever judges it says so.
+    public var verified = Verification.none
     /// The metrics, in the catalogue's order.
     public let metrics: [MetricResult]
     /// Metrics that were not asked for by name and that the trace cannot give, each with the reason.
@@ -56,12 +58,13 @@ public struct TraceResult: Sendable, Equatable {
 
     /// Makes a result of its parts.
     init(
-        definitions: Int, settings: JSONValue, source: TraceSource, metrics: [MetricResult],
-        leftOut: [(metric: String, reason: String)]
+        definitions: Int, settings: JSONValue, source: TraceSource, verified: Verification = .none,
+        metrics: [MetricResult], leftOut: [(metric: String, reason: String)]
     ) {
         self.definitions = definitions
         self.settings = settings
         self.source = source
+        self.verified = verified
         self.metrics = metrics
         self.leftOut = leftOut
     }
@@ -70,7 +73,7 @@ public struct TraceResult: Sendable, Equatable {
     public var json: JSONValue {
         .object([
             ("format", .text(Self.format)), ("definitions", .integer(definitions)), ("settings", settings),
-            ("trace", source.json),
+            ("trace", source.json), ("verified", .text(verified.rawValue)),
             ("left_out", .object(leftOut.map { ($0.metric, .text($0.reason)) })),
             ("metrics", .array(metrics.map(\.json))),
         ])
@@ -89,15 +92,21 @@ public struct TraceResult: Sendable, Equatable {
     ) throws(AnalysisError) {
         guard json["format"]?.string == Self.format, let definitions = json["definitions"]?.whole,
             let settings = json["settings"], let trace = json["trace"], let leftOut = json["left_out"]?.members,
-            let items = json["metrics"]?.items
+            let items = json["metrics"]?.items,
+            // Those of before this was written down tell nothing of it.
+            let verified = (json["verified"] ?? .text("none")).string.flatMap(Verification.init(rawValue:))
         else { throw .notAResult(path: path, reason: "its parts are not there") }
         var metrics: [MetricResult] = []
         for item in items {
-            metrics.append(try MetricResult(item, path: path, withTables: withTables, keeping: isWanted))
+            let metric = try MetricResult(item, path: path, withTables: withTables, keeping: isWanted)
+            guard !metrics.contains(where: { $0.metric == metric.metric }) else {
+                throw .notAResult(path: path, reason: "the metric \(metric.metric) is there twice")
+            }
+            metrics.append(metric)
         }
         self.init(
             definitions: definitions, settings: settings, source: try TraceSource(trace, file: path),
-            metrics: metrics, leftOut: leftOut.map { ($0.0, $0.1.string ?? "") })
+            verified: verified, metrics: metrics, leftOut: leftOut.map { ($0.0, $0.1.string ?? "") })
     }
 }
 

@@ -63,8 +63,22 @@ public struct TraceSource: Sendable, Equatable {
         guard let path = json["path"]?.string, let committed = json["steps"]?.whole,
             let planned = json["planned_steps"]?.whole, let provenance = json["provenance"]?.members
         else { throw .notAResult(path: file, reason: "the trace is not described") }
+        guard committed >= 0, planned >= committed else {
+            throw .notAResult(path: file, reason: "steps are \(committed) of \(planned)")
+        }
+        let hash: String?
+        switch json["content_sha256"] {
+        case .null?: hash = nil
+        case .text(let text)?:
+            try ResultRules.check(hash: text, path: file)
+            hash = text
+        default: throw .notAResult(path: file, reason: "content_sha256 is neither text nor null")
+        }
+        guard json["is_unfinished"] == .flag(hash == nil) else {
+            throw .notAResult(path: file, reason: "is_unfinished and content_sha256 contradict each other")
+        }
         self.path = path
-        contentHash = json["content_sha256"]?.string
+        contentHash = hash
         steps = (committed, planned)
         self.provenance = provenance.map { ($0.0, $0.1) }
     }

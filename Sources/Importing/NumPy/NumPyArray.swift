@@ -11,8 +11,13 @@ struct NumPyArray {
     /// Elements.
     var count: Int { shape.reduce(1, *) }
 
-    /// Whether its elements are floating-point numbers.
-    var isFloat: Bool { if case .float = type { true } else { false } }
+    /// Whether its elements are numbers: truth values are 0 and 1.
+    var isNumeric: Bool {
+        switch type {
+        case .bool, .integer, .float: true
+        case .text, .object: false
+        }
+    }
 
     /// Elements of a shape and their bytes; nil where they do not fit 64 bits.
     static func byteCount(_ shape: [Int], _ type: NumPyType) -> Int? {

@@ -1,5 +1,6 @@
 import CZip
 import Foundation
+import TraceFormat
 
 /// A zip file, read member by member.
 final class ZipArchive {
@@ -13,6 +14,13 @@ final class ZipArchive {
 
     init(path: String) throws(ImportError) {
         self.path = path
+        do {
+            try RegularFile.check(path)
+        } catch TraceError.notFound {
+            throw ImportError(.system, path: path, "cannot open: \(String(cString: strerror(ENOENT)))")
+        } catch {
+            throw ImportError(.malformed, path: path, "is no zip file, as .npz files are (it is no regular file)")
+        }
         var code: Int32 = 0
         guard let handle = zip_open(path, ZIP_RDONLY, &code) else {
             if code == ZIP_ER_NOENT || code == ZIP_ER_OPEN || code == ZIP_ER_READ {

@@ -138,10 +138,11 @@ struct PeerFile {
         _ array: NumPyArray, layer: Int, axes: Int, named name: String
     ) throws(ImportError) -> Maps {
         let shape = array.shape
-        guard array.isFloat, shape.count == axes, shape.allSatisfy({ $0 >= 1 }), shape[axes - 1] == shape[axes - 2]
+        guard array.isNumeric else { throw fault(name, "is no array of numbers") }
+        guard shape.count == axes, shape.allSatisfy({ $0 >= 1 }), shape[axes - 1] == shape[axes - 2]
         else {
             throw fault(
-                name, "is of shape \(shape), where \(axes == 2 ? "(T, T)" : "(heads, T, T)") numbers are expected")
+                name, "is of shape \(shape), where \(axes == 2 ? "(T, T)" : "(heads, T, T)") is expected")
         }
         guard let array = try array.inRowOrder() else {
             throw fault(

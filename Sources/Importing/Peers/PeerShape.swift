@@ -11,6 +11,8 @@ struct PeerShape {
     /// Whether each was masked.
     let stepMasks: [[Bool]]
     let maskTokenID: Int
+    /// Token ids of the file that do not fit its maps, and are not taken.
+    let leftOut: [String]
     /// Right answers, as a JSON array of texts; empty where there are none.
     let goldAnswers: String
 
@@ -31,11 +33,22 @@ struct PeerShape {
                 .misuse, path: file.path, "has a prompt of \(prompt) in a sequence of \(length) tokens")
         }
         var known = [Int32](repeating: -1, count: length)
-        if let ids = file.sequenceIDs, ids.count == length {
-            known = ids.map { Int32(clamping: $0) }
-        } else if let ids = file.answerIDs, prompt + ids.count == length {
-            known.replaceSubrange(prompt..., with: ids.map { Int32(clamping: $0) })
+        var leftOut: [String] = []
+        if let ids = file.answerIDs {
+            if prompt + ids.count == length {
+                known.replaceSubrange(prompt..., with: ids.map { Int32(clamping: $0) })
+            } else {
+                leftOut.append("answer_tokens (\(ids.count) ids where \(length - prompt) were generated)")
+            }
         }
+        if let ids = file.sequenceIDs {
+            if ids.count == length {
+                known = ids.map { Int32(clamping: $0) }
+            } else {
+                leftOut.append("full_sequence_ids (\(ids.count) ids where maps are of \(length))")
+            }
+        }
+        self.leftOut = leftOut
         var steps = [known]
         if attention.content == .steps {
             guard options.maskTokenID != nil, !attention.moments.contains(where: { $0.ids == nil }) else {

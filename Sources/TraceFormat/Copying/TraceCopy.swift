@@ -66,7 +66,7 @@ public enum TraceCopy {
     ) throws {
         // The names that the copy passes through would take the source away before it is copied.
         let target = TraceTarget(path: path, replaces: overwrite)
-        for name in [path, target.partialName, target.creationName] where isSameFile(trace.path, name) {
+        for name in [path, target.partialName, target.creationName] where RegularFile.isSame(trace.path, name) {
             throw TraceError.sameFile(path: path)
         }
         var planned = trace.planned
@@ -99,12 +99,5 @@ public enum TraceCopy {
             try StepAdoption(source: trace, writer: writer, steps: steps, keptBits: options.keptBits).run()
             try writer.finish(isComplete: isComplete)
         }
-    }
-
-    private static func isSameFile(_ a: String, _ b: String) -> Bool {
-        var first = stat()
-        var second = stat()
-        return stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_ino == second.st_ino
-            && first.st_dev == second.st_dev
     }
 }

@@ -6,7 +6,7 @@ extension LabelledFile {
     private static let sizeLimit = 1 << 30
     /// Attributes that are read of a group.
     private static let attributes = [
-        "format", "definitions", "settings", "trace", "left_out", "parameters", "undefined",
+        "format", "definitions", "settings", "trace", "verified", "left_out", "parameters", "undefined",
     ]
 
     /// Whether a file is HDF5 and no trace, and so perhaps a labelled file.

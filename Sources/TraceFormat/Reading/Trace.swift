@@ -71,15 +71,15 @@ public final class Trace: Sendable {
     }
 
     static func open(_ path: String) throws -> HDF5File {
-        var isDirectory: ObjCBool = false
-        guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+        do {
+            try RegularFile.check(path)
+        } catch TraceError.notFound(_, let hint) {
             let partial = path + ".partial"
-            let hint =
-                FileManager.default.fileExists(atPath: partial)
-                ? "an unfinished capture is at \(partial) and can be opened by that name" : ""
-            throw TraceError.notFound(path: path, hint: hint)
+            throw TraceError.notFound(
+                path: path,
+                hint: FileManager.default.fileExists(atPath: partial)
+                    ? "an unfinished capture is at \(partial) and can be opened by that name" : hint)
         }
-        guard !isDirectory.boolValue else { throw TraceError.notATrace(path: path, reason: "it is a directory") }
         guard let handle = FileHandle(forReadingAtPath: path) else {
             throw TraceError.system(path: path, operation: "open", reason: String(cString: strerror(errno)))
         }

@@ -14,13 +14,23 @@ struct AnalysisFolder: Sendable {
 
     let path: String
     var traces: String { path + "/traces" }
-    private var analysis: String { path + "/analysis.json" }
+    var analysis: String { path + "/analysis.json" }
+    private var results: String { path + "/results.h5" }
+    /// The files that a cohort is written to.
+    var summaries: [String] { [analysis, results] + ["cohort", "groups", "traces"].map { "\(path)/\($0).csv" } }
 
     /// Where the result of a trace goes: by its file's name, and by its path, so that no two meet.
     func resultPath(of trace: String) -> String {
         let name = URL(fileURLWithPath: trace).lastPathComponent
         let stem = name.split(separator: ".").first.map(String.init) ?? name
         return "\(traces)/\(stem)-\(SHA256Hash.hexadecimal(of: trace).prefix(8)).json"
+    }
+
+    /// Whether a file in it is named as an analysis names its results, the cohort's once there are any.
+    func isOwn(_ file: String) -> Bool {
+        if file == results { return FileManager.default.fileExists(atPath: traces) }
+        let name = file.dropFirst(traces.count + 1)
+        return file.hasPrefix(traces + "/") && !name.contains("/") && name.wholeMatch(of: /.+-[0-9a-f]{8}\.h5/) != nil
     }
 
     /// Creates the folder.
@@ -33,6 +43,12 @@ struct AnalysisFolder: Sendable {
         if let difference = settings.difference(from: earlier) {
             throw AnalysisError.settingsDiffer(path: analysis, difference: "\(difference) (--force replaces them)")
         }
+    }
+
+    /// The whole result of a trace.
+    func result(of trace: String) throws -> TraceResult {
+        let path = resultPath(of: trace)
+        return try TraceResult(CohortEntry.json(at: path), path: path)
     }
 
     /// Writes what came of a trace.
@@ -53,7 +69,7 @@ struct AnalysisFolder: Sendable {
         let path = resultPath(of: trace)
         let missing = forms.filter { !FileManager.default.fileExists(atPath: Self.name(of: $0, beside: path)) }
         guard !missing.isEmpty else { return }
-        try export(TraceResult(CohortEntry.json(at: path), path: path), beside: path, forms: missing)
+        try export(result(of: trace), beside: path, forms: missing)
     }
 
     private static func name(of form: Form, beside path: String) -> String {
@@ -89,7 +105,7 @@ struct AnalysisFolder: Sendable {
         try WholeFile.write(
             pieces: cohort.traceTables.lazy.enumerated().map { $1.csv(withHeader: $0 == 0) },
             to: path + "/traces.csv", replacing: true)
-        try LabelledFile.write(cohort.labelled, to: path + "/results.h5", replacing: true)
+        try LabelledFile.write(cohort.labelled, to: results, replacing: true)
         try WholeFile.write(cohort.json.text() + "\n", to: analysis, replacing: true)
     }
 }

@@ -91,7 +91,7 @@ struct AnalysisRun: Sendable {
         var entries: [CohortEntry] = []
         while !rest.isEmpty {
             let part = AnalysisWorker.Part(
-                traces: rest.map { path in (path, earlier[path].flatMap(Self.hash)) }, threads: threads,
+                traces: rest.map { path in (path, earlier[path].flatMap(Self.kept)) }, threads: threads,
                 byteBudget: byteBudget / workers)
             var said = ""
             let arguments = Array(CommandLine.arguments.dropFirst())
@@ -118,15 +118,10 @@ struct AnalysisRun: Sendable {
                 // Without a word of any it fell over the first.
                 guard let path = rest.first(where: { $0 == last }) ?? rest.first else { break }
                 rest.removeAll { $0 == path }
-                let report: AnalysisWorker.Report
-                if earlier[path] != nil {
-                    report = .init(path, .kept, "\(failure); the result that is there counts")
-                } else {
-                    let reason = "\(path): \(failure)"
-                    try folder.write(
-                        TraceFailure(path: path, codes: [failure.code.rawValue], reason: reason), settings: settings)
-                    report = .init(path, .failed, reason)
-                }
+                let reason = "\(path): \(failure)"
+                try folder.write(
+                    TraceFailure(path: path, codes: [failure.code.rawValue], reason: reason), settings: settings)
+                let report = AnalysisWorker.Report(path, .failed, reason)
                 progress.end(report)
                 entries.append(try entry(of: report, earlier))
             }
@@ -141,9 +136,9 @@ struct AnalysisRun: Sendable {
         return try CohortEntry(reading: folder.resultPath(of: report.path))
     }
 
-    private static func hash(of entry: CohortEntry) -> String? {
-        guard case .result(let result) = entry.outcome else { return nil }
-        return result.source.contentHash
+    private static func kept(_ entry: CohortEntry) -> AnalysisWorker.Kept? {
+        guard case .result(let result) = entry.outcome, let hash = result.source.contentHash else { return nil }
+        return AnalysisWorker.Kept(hash: hash, verified: result.verified)
     }
 }
 

@@ -4,14 +4,20 @@ import TraceFormat
 
 /// What a child process of an analysis does: some traces, one after another, each result written as soon as it is there.
 struct AnalysisWorker {
+    /// A finished result that is there already: of what content, and how that was judged.
+    struct Kept {
+        let hash: String
+        let verified: Verification
+    }
+
     /// The child's part of the work, as its parent gives it.
     struct Part {
-        /// Paths, each with the content hash of the result that is there already.
-        let traces: [(path: String, hash: String?)]
+        /// Paths, each with the result that is there already.
+        let traces: [(path: String, kept: Kept?)]
         let threads: Int
         let byteBudget: Int
 
-        init(traces: [(path: String, hash: String?)], threads: Int, byteBudget: Int) {
+        init(traces: [(path: String, kept: Kept?)], threads: Int, byteBudget: Int) {
             self.traces = traces
             self.threads = threads
             self.byteBudget = byteBudget
@@ -27,8 +33,10 @@ struct AnalysisWorker {
             byteBudget = bytes
             self.traces = traces.compactMap { item in
                 guard case .text(let path)? = item["path"] else { return nil }
-                if case .text(let hash)? = item["hash"] { return (path, hash) }
-                return (path, nil)
+                guard case .text(let hash)? = item["hash"], case .text(let name)? = item["verified"],
+                    let verified = Verification(rawValue: name)
+                else { return (path, nil) }
+                return (path, Kept(hash: hash, verified: verified))
             }
         }
 
@@ -39,7 +47,10 @@ struct AnalysisWorker {
                     "traces",
                     .array(
                         traces.map {
-                            .object([("path", .text($0.path)), ("hash", $0.hash.map(JSONValue.text) ?? .null)])
+                            .object([
+                                ("path", .text($0.path)), ("hash", $0.kept.map { .text($0.hash) } ?? .null),
+                                ("verified", $0.kept.map { .text($0.verified.rawValue) } ?? .null),
+                            ])
                         })
                 ),
             ]).line()
@@ -48,7 +59,7 @@ struct AnalysisWorker {
 
     /// What came of a trace, as a child tells its parent: a line each, the first when a trace is begun.
     struct Report {
-        enum Status: String { case begun, done, kept, failed }
+        enum Status: String { case begun, done, kept, verified, failed }
         let path: String
         let status: Status
         let note: String
@@ -77,33 +88,32 @@ struct AnalysisWorker {
 
     let folder: AnalysisFolder
     let settings: AnalysisSettings
-    let verification: TraceAnalysis.Verification
+    let verification: Verification
     let forms: Set<AnalysisFolder.Form>
 
     /// Does a part. Errors: what writing results throws; what is wrong with a trace is a result.
     func run(_ part: Part) throws {
-        for (path, hash) in part.traces {
+        for (path, kept) in part.traces {
             try Terminal.output(Report(path, .begun).line)
             let analysis = TraceAnalysis(
                 settings: settings, verification: verification, threads: part.threads, byteBudget: part.byteBudget)
-            try Terminal.output(try run(path, hash, analysis).line)
+            try Terminal.output(try run(path, kept, analysis).line)
         }
     }
 
-    private func run(_ path: String, _ hash: String?, _ analysis: TraceAnalysis) throws -> Report {
+    private func run(_ path: String, _ kept: Kept?, _ analysis: TraceAnalysis) throws -> Report {
         let trace: Trace
         let result: TraceResult
         do {
             trace = try Trace(path: path)
-        } catch  where hash != nil {
-            return Report(path, .kept, "\(Failure.line(for: error)); the result that is there counts")
+        } catch TraceError.notFound where kept != nil {
+            return Report(path, .kept, "the trace is gone; the result that is there counts")
         } catch {
             return try fail(path, error)
         }
         do {
-            if let hash, try trace.recordedContentHash() == hash {
-                try folder.complete(path, forms: forms)
-                return Report(path, .kept)
+            if let kept, try trace.recordedContentHash() == kept.hash {
+                return try keep(trace, judged: kept.verified, analysis)
             }
             result = try analysis.run(trace)
         } catch {
@@ -111,6 +121,19 @@ struct AnalysisWorker {
         }
         try folder.write(result, of: path, forms: forms)
         return Report(path, .done, result.source.isUnfinished ? "unfinished: no content hash" : "")
+    }
+
+    /// Keeps the numbers of a trace, and judges it again where more is asked than was.
+    private func keep(_ trace: Trace, judged: Verification, _ analysis: TraceAnalysis) throws -> Report {
+        guard judged < verification else {
+            try folder.complete(trace.path, forms: forms)
+            return Report(trace.path, .kept)
+        }
+        try analysis.judge(trace)
+        var result = try folder.result(of: trace.path)
+        result.verified = verification
+        try folder.write(result, of: trace.path, forms: forms)
+        return Report(trace.path, .verified, "the numbers are kept")
     }
 
     private func fail(_ path: String, _ error: any Error) throws -> Report {

@@ -4,16 +4,6 @@ import TraceFormat
 
 /// The analysis of one trace: judged first, so that no number comes from a trace that is known to be broken.
 struct TraceAnalysis {
-    /// How a trace is judged before it is analysed.
-    enum Verification: String, ExpressibleByArgument, CaseIterable {
-        /// Not at all.
-        case none
-        /// Its structure: what `verify` does.
-        case structure
-        /// Every value: what `verify --deep` does.
-        case deep
-    }
-
     /// A trace that `verify` finds broken.
     struct Broken: Error, CustomStringConvertible {
         let path: String
@@ -33,12 +23,21 @@ struct TraceAnalysis {
 
     /// Judges and analyses. Errors: ``Broken``; those of reading and analysing.
     func run(_ trace: Trace) throws -> TraceResult {
+        try judge(trace)
+        var result = try TraceResult(of: trace, settings, threads: threads, byteBudget: byteBudget)
+        result.verified = verification
+        return result
+    }
+
+    /// Judges alone. Errors: ``Broken``; those of reading.
+    func judge(_ trace: Trace) throws {
         if verification != .none {
             let report = try TraceVerifier(path: trace.path).run(deep: verification == .deep)
             guard report.isValid else {
                 throw Broken(path: trace.path, findings: report.findings.filter { $0.severity == .error })
             }
         }
-        return try TraceResult(of: trace, settings, threads: threads, byteBudget: byteBudget)
     }
 }
+
+extension Verification: ExpressibleByArgument {}

@@ -6,7 +6,7 @@ struct TraceList {
     /// Their paths, in order, each once.
     let paths: [String]
 
-    /// Looks through folders; what lies below `output` is not taken for a trace.
+    /// Looks through folders; the results that an analysis wrote to `output` are not taken for traces.
     ///
     /// Errors: ``UsageError`` where nothing is there; `TraceError.system` where a folder cannot be read.
     init(_ names: [String], excluding output: String?) throws {
@@ -15,8 +15,8 @@ struct TraceList {
             let name = (name as NSString).standardizingPath
             if WholeFile.isFolder(name) { found += try Self.files(below: name) } else { found.append(name) }
         }
-        let excluded = output.map { ($0 as NSString).standardizingPath + "/" }
-        paths = Set(found.filter { path in excluded.map { !path.hasPrefix($0) } ?? true }).sorted()
+        let folder = output.map { AnalysisFolder(path: ($0 as NSString).standardizingPath) }
+        paths = Set(found.filter { !(folder?.isOwn($0) ?? false) }).sorted()
         guard !paths.isEmpty else {
             throw UsageError("\(names.joined(separator: ", ")): no traces (*.h5) there")
         }

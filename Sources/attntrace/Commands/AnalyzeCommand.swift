@@ -34,7 +34,7 @@ struct AnalyzeCommand: ReadsTraces {
     @Option(help: "Analyse only the i-th of n shares of the traces, i/n; attntrace merge brings the shares together.")
     var shard: Shard?
     @Option(help: "none, structure (what verify does) or deep (verify --deep, which reads every value).")
-    var verify = TraceAnalysis.Verification.structure
+    var verify = Verification.structure
     @Option(help: "Threads; of several traces so many at a time. Results are the same bits with any number.")
     var threads: Int?
     @Option(help: "Bytes of traces that may be held at a time, up to 500MB; what metrics gather comes on top.")
@@ -47,6 +47,10 @@ struct AnalyzeCommand: ReadsTraces {
     var traces: [String] = []
 
     static var memoryLimit: Int { readingBudget }
+    var outputs: [String] {
+        guard let output = result.output else { return [] }
+        return folder.map { AnalysisFolder(path: $0).summaries } ?? [output]
+    }
 
     func validate() throws {
         guard !traces.isEmpty || listMetrics else { throw ValidationError("name a trace") }
@@ -69,6 +73,7 @@ struct AnalyzeCommand: ReadsTraces {
         let forms = try forms()
         guard let output = folder, !listMetrics else {
             let paths = try TraceList(traces, excluding: nil).paths
+            try checkOutputs(against: paths)
             guard paths.count == 1, shard == nil, forms.isEmpty else {
                 throw UsageError(
                     listMetrics
@@ -78,6 +83,7 @@ struct AnalyzeCommand: ReadsTraces {
             return try superviseOne()
         }
         let all = try TraceList(traces, excluding: output).paths
+        try checkOutputs(against: all)
         let paths = shard?.of(all) ?? all
         let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
         let run = AnalysisRun(

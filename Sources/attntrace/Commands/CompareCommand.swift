@@ -26,6 +26,7 @@ struct CompareCommand: ParsableCommand, ReadsTraces {
     var windowRows = 16
     @Flag(help: "A row a layer.")
     var byLayer = false
+    var outputs: [String] { [result.output].compactMap(\.self) }
     @Argument(help: "The traces.")
     var traces: [String]
 

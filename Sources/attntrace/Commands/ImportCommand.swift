@@ -45,6 +45,8 @@ struct ImportCommand: ReadsTraces {
     static var memoryLimit: Int { readingBudget }
     var traces: [String] { files }
     var copy: String? { files.count == 1 ? output : nil }
+    var outputs: [String] { files.count == 1 ? [output] : names.map { output + "/" + $0 + ".h5" } }
+    private var names: [String] { files.map { (($0 as NSString).lastPathComponent as NSString).deletingPathExtension } }
 
     func validate() throws {
         guard !files.isEmpty else { throw ValidationError("name a file") }
@@ -83,9 +85,8 @@ struct ImportCommand: ReadsTraces {
         } catch let error as CocoaError {
             throw TraceError.system(path: output, operation: "make a folder at", reason: error.localizedDescription)
         }
-        let names = files.map { (($0 as NSString).lastPathComponent as NSString).deletingPathExtension }
         guard Set(names).count == names.count else { throw UsageError("two of the files have the same name") }
-        return names.map { output + "/" + $0 + ".h5" }
+        return outputs
     }
 
     private func text(_ report: PeerImport.Report, output: String) -> String {

@@ -34,21 +34,40 @@ struct MergeCommand: ParsableCommand {
     func run() throws {
         let options = try cohort.cohort()
         let threads = threads ?? ProcessInfo.processInfo.activeProcessorCount
-        let files = try folders.flatMap { try AnalysisFolder(path: $0).resultFiles() }
-        let entries = try files.concurrentMap(threads: threads) { file in
-            Result { try CohortEntry(reading: file) }
-        }.map { try $0.get() }
+        let entries = try folders.flatMap { try AnalysisFolder(path: $0).entries(threads: threads) }
         let folder = AnalysisFolder(path: result.output ?? "")
         let cohort = try Cohort(of: entries, options, threads: threads)
-        try folder.take(cohort, from: entries, replacing: result.force)
+        for item in cohort.overruled {
+            Terminal.warn("\(item.path): failed in \(item.failed), counted in \(item.counted): not counted".onOneLine)
+        }
+        try folder.take(cohort, replacing: result.force)
         try AnalysisFolder.finish(cohort, in: folder, result, view)
         if !cohort.failures.isEmpty { throw ExitCode(Failure.badData) }
     }
 }
 
 extension AnalysisFolder {
+    /// What was made of the traces of its last run: those that its analysis.json lists; without one, as in a share of an
+    /// analysis, all that are there. Others are said, and left.
+    func entries(threads: Int) throws -> [CohortEntry] {
+        let entries = try resultFiles().concurrentMap(threads: threads) { file in
+            Result { try CohortEntry(reading: file) }
+        }.map { try $0.get() }
+        guard FileManager.default.fileExists(atPath: analysis) else { return entries }
+        let listed = try Cohort.paths(listedIn: analysis)
+        if let missing = listed.subtracting(entries.map(\.path)).min() {
+            throw AnalysisError.notAResult(
+                path: analysis, reason: "the result of \(missing), which it lists, is not there")
+        }
+        for entry in entries where !listed.contains(entry.path) {
+            Terminal.warn(
+                "\(entry.file): not counted: analysis.json, of the last run there, does not list it".onOneLine)
+        }
+        return entries.filter { listed.contains($0.path) }
+    }
+
     /// The files of results in it, in order. Errors: ``UsageError`` where there are none.
-    func resultFiles() throws -> [String] {
+    private func resultFiles() throws -> [String] {
         let names: [String]
         do {
             names = try FileManager.default.contentsOfDirectory(atPath: traces)
@@ -63,13 +82,13 @@ extension AnalysisFolder {
     /// Copies the results that a cohort was made of, under the names that it gives them.
     ///
     /// - Parameter replacing: whether what another analysis left there is replaced.
-    func take(_ cohort: Cohort, from entries: [CohortEntry], replacing: Bool) throws {
+    func take(_ cohort: Cohort, replacing: Bool) throws {
         try create()
         let counted = Set(cohort.traces.map(\.file))
         var copies = cohort.traces.map { (name: $0.name, file: $0.file) }
         var names = Set(copies.map(\.name))
         // Failures and traces that are there twice: none of them counts, all of them are kept.
-        for entry in entries.sorted(by: { ($0.path, $0.file) < ($1.path, $1.file) })
+        for entry in cohort.entries
         where !counted.contains(entry.file) && names.insert(entry.name).inserted {
             copies.append((entry.name, entry.file))
         }

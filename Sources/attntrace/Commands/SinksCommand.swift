@@ -28,6 +28,7 @@ struct SinksCommand: ParsableCommand, ReadsTrace {
             "Explain one key instead: all that the trace tells about it. After the trace.",
             valueName: "step layer head position"))
     var explain: [Int] = []
+    var outputs: [String] { [result.output].compactMap(\.self) }
     @Argument(help: "The trace.")
     var trace: String
 

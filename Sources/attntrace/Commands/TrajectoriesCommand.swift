@@ -40,6 +40,7 @@ struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
     @Option(help: "Lines of the drawing.")
     var height = 40
 
+    var outputs: [String] { [result.output].compactMap(\.self) }
     @Argument(help: "The trace.")
     var trace: String
 

@@ -99,7 +99,7 @@ enum Failure {
     private static func analysisCode(_ error: AnalysisError) -> Int32 {
         switch error {
         case .receivedNotRecorded, .answerRowsNotRecorded, .noSteps, .stepsOutOfOrder, .shapeMismatch,
-            .inputsNotRecorded, .notDeclared, .notAResult:
+            .inputsNotRecorded, .notDeclared, .notAResult, .contradiction:
             badData
         case .windowNeedsCausalTrace, .noSuchLayer, .noSuchHead, .noSuchStep, .noSuchPosition, .unknownRule,
             .unknownUnit, .unknownScope, .badParameter, .noSuchRegion, .settingsDiffer:

@@ -56,6 +56,7 @@ struct MetricsOptions: ParsableArguments {
         settings.options.answerWindow = answerWindow
         settings.options.nullDraws = null
         thresholds.apply(to: &settings.options)
+        try settings.options.validate()
         settings.metrics = metrics.map { Set(Self.names(in: $0)) }
         if let names = settings.metrics { _ = try MetricCatalog.metrics(named: names, settings.options) }
         settings.extent = Extent(

@@ -35,6 +35,7 @@ enum ReadingGuard {
     /// Returns in a child only, within its limits.
     static func begin(for command: any ReadsTraces) throws {
         let timeout = try timeout()
+        try command.checkOutputs(against: command.traces)
         guard let parent = getenv(marker).map({ String(cString: $0) }) else { exit(try command.supervise()) }
         unsetenv(marker)
         enterChild(of: parent, timeout: timeout, limit: limit(of: command))

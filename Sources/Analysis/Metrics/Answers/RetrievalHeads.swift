@@ -24,12 +24,17 @@ public struct RetrievalHeads: Metric {
     /// Answer rows and regions.
     public func inputs(of subject: Subject) -> Set<Input> { [.answers, .regions] }
 
-    /// An empty reduction; throws where the required share is not between 0 and 1.
-    public func start(on subject: Subject) throws -> Gathering {
+    /// Refuses a required share that is not between 0 and 1.
+    public func validate() throws(AnalysisError) {
         if let requiredRecall, !(0...1).contains(requiredRecall) {
-            throw AnalysisError.badParameter(
+            throw .badParameter(
                 name: "recall", value: "\(requiredRecall)", reason: "a share between 0 and 1 is needed")
         }
+    }
+
+    /// An empty reduction; throws where the required share is not between 0 and 1.
+    public func start(on subject: Subject) throws -> Gathering {
+        try validate()
         let ids = try subject.trace.tokenState().ids
         let evidence = Set(
             subject.regionOfPosition.indices.filter { position in

@@ -42,12 +42,17 @@ public struct RowStatistics: Metric {
         return source(of: subject) == .maps || recorded.isEmpty ? [.maps] : Set(recorded.map(Input.values))
     }
 
-    /// An empty reduction; throws where `top` or `first` are out of range.
-    public func start(on subject: Subject) throws -> Gathering {
+    /// Refuses `top` and `first` out of range.
+    public func validate() throws(AnalysisError) {
         try Self.check(top, is: "top_k")
         guard first >= 1 else {
-            throw AnalysisError.badParameter(name: "first_k", value: "\(first)", reason: "at least one key is needed")
+            throw .badParameter(name: "first_k", value: "\(first)", reason: "at least one key is needed")
         }
+    }
+
+    /// An empty reduction; throws where `top` or `first` are out of range.
+    public func start(on subject: Subject) throws -> Gathering {
+        try validate()
         let source = source(of: subject)
         return Gathering(
             subject, top: top, first: first,
@@ -55,9 +60,9 @@ public struct RowStatistics: Metric {
     }
 
     /// Refuses to look for no key, or for more than a row's summary can hold.
-    static func check(_ top: Int, is name: String) throws {
+    static func check(_ top: Int, is name: String) throws(AnalysisError) {
         guard (1...Int(CK_TOP_LIMIT)).contains(top) else {
-            throw AnalysisError.badParameter(
+            throw .badParameter(
                 name: name, value: "\(top)", reason: "a number from 1 to \(CK_TOP_LIMIT) is needed")
         }
     }

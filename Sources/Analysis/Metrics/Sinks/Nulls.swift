@@ -35,14 +35,19 @@ public struct Nulls: Metric {
         return Input.answers.isRecorded(in: subject.trace, pass: subject.pass) ? [.received, .answers] : [.received]
     }
 
-    /// An empty reduction; throws for parameters out of range.
-    public func start(on subject: Subject) throws -> Gathering {
+    /// Refuses parameters out of range.
+    public func validate() throws(AnalysisError) {
         guard 1...10_000 ~= draws else {
-            throw AnalysisError.badParameter(name: "null", value: "\(draws)", reason: "1 to 10000 draws are possible")
+            throw .badParameter(name: "null", value: "\(draws)", reason: "1 to 10000 draws are possible")
         }
-        let rule = rule.resolved(for: subject.causality)
         try rule.validate()
         try linking.validate()
+    }
+
+    /// An empty reduction; throws for parameters out of range.
+    public func start(on subject: Subject) throws -> Gathering {
+        try validate()
+        let rule = rule.resolved(for: subject.causality)
         return Gathering(Nulls(rule: rule, linking: linking, draws: draws), on: subject)
     }
 

@@ -35,11 +35,16 @@ public struct Sinks: Metric {
     /// Received sums, and windows of rows where the rule's unit is one.
     public func inputs(of subject: Subject) -> Set<Input> { rule.resolved(for: subject.causality).inputs }
 
-    /// An empty reduction; throws for parameters out of range.
-    public func start(on subject: Subject) throws -> Gathering {
-        let rule = rule.resolved(for: subject.causality)
+    /// Refuses parameters out of range.
+    public func validate() throws(AnalysisError) {
         try rule.validate()
         try linking.validate()
+    }
+
+    /// An empty reduction; throws for parameters out of range.
+    public func start(on subject: Subject) throws -> Gathering {
+        try validate()
+        let rule = rule.resolved(for: subject.causality)
         return Gathering(Sinks(rule: rule, per: scope, linking: linking, keepsDetails: keepsDetails), on: subject)
     }
 

@@ -26,12 +26,16 @@ public struct MassiveActivations: Metric {
     /// The residual stream.
     public func inputs(of subject: Subject) -> Set<Input> { [.residual] }
 
+    /// Refuses thresholds that are negative or not finite.
+    public func validate() throws(AnalysisError) {
+        for (name, value) in [("massive_size", size), ("massive_ratio", ratio)] where !value.isFinite || value < 0 {
+            throw .badParameter(name: name, value: "\(value)", reason: "a finite number of at least 0 is needed")
+        }
+    }
+
     /// An empty reduction; throws for thresholds that are negative or not finite.
     public func start(on subject: Subject) throws -> Gathering {
-        for (name, value) in [("massive_size", size), ("massive_ratio", ratio)] where !value.isFinite || value < 0 {
-            throw AnalysisError.badParameter(
-                name: name, value: "\(value)", reason: "a finite number of at least 0 is needed")
-        }
+        try validate()
         return Gathering(
             size: size, ratio: ratio, depths: subject.trace.plan.layerCount + 1,
             positions: subject.trace.plan.positionCount)
