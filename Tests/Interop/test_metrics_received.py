@@ -96,7 +96,7 @@ def test_steps_with_a_hole_between_them_are_no_pair(traces, kind):
     steps, pairs = [0, 1, 3, 4, 5, 9], [(0, 1), (3, 4), (4, 5)]
     trace = reference.Received(traces[kind]).trace
     rule = reference.parse_rule(rule="top", count=2, causality=trace.causality)
-    found = numbers(analyze(traces[kind], "sinks", options=["--steps", "0,1,3-5,9", "--rule", "top", "--count", 2]))
+    found = numbers(analyze(traces[kind], "sinks", options=["--steps", "0,1,3-5,9", "--rule", "top", "--count", 2])["sinks"])
     expected = {name: [] for name in ["floating_index", "transport", "top_key_moves", "turnover", "presences", "dwell",
                                       "lifetime", "hops", "hops_per_step", "drift", "static_share"]}
     for layer, head, members in reference.sites_of(trace, "head", None, None):
