@@ -107,7 +107,7 @@ public struct Cohort: Sendable {
         if options.groupBy.contains(TraceSource.goldDocument), !traces.isEmpty,
             !traces.contains(where: { $0.result.goldDocument != nil })
         {
-            throw .badParameter(
+            throw AnalysisError.badParameter(
                 name: "group-by", value: TraceSource.goldDocument,
                 reason: "the metric \(AnswerAccuracy.name), which tells it, was not computed")
         }
