@@ -288,3 +288,21 @@ def test_the_ending_names_the_format(tmp_path):
             assert done.returncode == 2 and "is no name for" in done.stderr
     done = attntrace("sinks", path, "--output", tmp_path / "o.h5")
     assert done.returncode == 2 and not (tmp_path / "o.h5").exists()
+
+
+def test_documents_of_one_title_are_told_apart(tmp_path):
+    """Labels of an axis are unique: a result with one twice could not be read back."""
+    line = {"id": "a", "prompt": "{documents} In the beginning", "documents": [
+        {"title": "Emma", "text": "God created the heaven."}, {"title": "Emma", "text": "And the earth."},
+        {"title": "other", "text": "Let there be light."}]}
+    (tmp_path / "p.jsonl").write_text(json.dumps(line))
+    made = attntrace(
+        "capture", "--prompts", tmp_path / "p.jsonl", "--output", tmp_path / "traces", "--record", "maps",
+        "--gen-length", 8, "--block-length", 8)
+    assert made.returncode == 0, made.stderr
+    done = attntrace("analyze", tmp_path / "traces", "--metrics", "region_flow", "--output", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    [file] = (tmp_path / "out" / "traces").glob("*.json")
+    [axes] = {tuple(q["axes"]["key_region"]) for q in json.loads(file.read_text())["metrics"][0]["quantities"]
+              if "key_region" in q["axes"]}
+    assert axes == ("Emma", "Emma (2)", "other", "other (2)")
