@@ -305,4 +305,4 @@ def test_documents_of_one_title_are_told_apart(tmp_path):
     [file] = (tmp_path / "out" / "traces").glob("*.json")
     [axes] = {tuple(q["axes"]["key_region"]) for q in json.loads(file.read_text())["metrics"][0]["quantities"]
               if "key_region" in q["axes"]}
-    assert axes == ("Emma", "Emma (2)", "other", "other (2)")
+    assert axes == ("Emma", "Emma #2", "other", "other #2")
