@@ -114,12 +114,12 @@ import TraceFormat
     }
 
     @Test func intervalsOfAQuantityDoNotDependOnOthers() throws {
-        let rows = (0..<20).map { [Double($0), Double($0 * $0)] }
+        let values = [(0..<20).map { Double($0) }, (0..<20).map { Double($0 * $0) }]
         let bootstrap = Bootstrap(confidence: 0.9, draws: 500, seed: 7)
-        let (low, high) = bootstrap.intervals(of: rows, name: "a")
-        let alone = bootstrap.intervals(of: rows.map { [$0[1]] }, name: "a")
+        let (low, high) = bootstrap.intervals(of: values, name: "a")
+        let alone = bootstrap.intervals(of: [values[1]], name: "a")
         #expect(alone.low == [low[1]] && alone.high == [high[1]])
-        #expect(bootstrap.intervals(of: rows, name: "b").low != low)
+        #expect(bootstrap.intervals(of: values, name: "b").low != low)
         // The mean's standard error is sd / sqrt(n) = 1.32 (sd with n: 5.77): 1.645 of it on each side.
         #expect(abs(low[0] - (9.5 - 2.12)) < 0.4 && abs(high[0] - (9.5 + 2.12)) < 0.4)
     }

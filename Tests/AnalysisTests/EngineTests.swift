@@ -15,16 +15,20 @@ import TraceFormat
     private static let runs: [SyntheticRun] = [
         SyntheticRun(), SyntheticRun(causality: .causal),
         SyntheticRun(signals: Set(Signal.allCases).subtracting([.maps]), queries: [0, 2, 5, 6], mapSteps: [1, 3]),
+        SyntheticRun(isGuided: true),
+    ]
+    private static let passes = [
+        (0, Pass.conditional), (1, .conditional), (2, .conditional), (3, .conditional), (3, .unconditional),
     ]
 
     private func metrics(of pass: TracePass) -> [any Metric] {
         MetricCatalog.all().filter { pass.missingInputs(of: $0).isEmpty }
     }
 
-    @Test(arguments: runs.indices) func threadsAndBudgetsChangeNothing(run: Int) throws {
+    @Test(arguments: passes) func threadsAndBudgetsChangeNothing(run: Int, of pass: Pass) throws {
         let trace = try Self.trace(Self.runs[run])
-        let one = try TracePass(over: trace, threads: 1)
-        let many = try TracePass(over: trace, threads: 5, byteBudget: 1)
+        let one = try TracePass(over: trace, pass: pass, threads: 1)
+        let many = try TracePass(over: trace, pass: pass, threads: 5, byteBudget: 1)
         let metrics = metrics(of: one)
         #expect(!metrics.isEmpty)
         let (first, second) = (try one.results(of: metrics), try many.results(of: metrics))
@@ -32,8 +36,8 @@ import TraceFormat
     }
 
     /// Every metric alone says what it says in company: what it declares is all that it reads.
-    @Test(arguments: runs.indices) func metricsDeclareWhatTheyRead(run: Int) throws {
-        let pass = try TracePass(over: try Self.trace(Self.runs[run]))
+    @Test(arguments: passes) func metricsDeclareWhatTheyRead(run: Int, of pass: Pass) throws {
+        let pass = try TracePass(over: try Self.trace(Self.runs[run]), pass: pass)
         let metrics = metrics(of: pass)
         for (metric, result) in zip(metrics, try pass.results(of: metrics)) {
             #expect(try pass.results(of: [metric]) == [result])
@@ -41,8 +45,8 @@ import TraceFormat
     }
 
     /// Units merged in any order and any grouping: the same to rounding.
-    @Test(arguments: runs.indices) func mergingHasNoOrder(run: Int) throws {
-        let pass = try TracePass(over: try Self.trace(Self.runs[run]))
+    @Test(arguments: passes) func mergingHasNoOrder(run: Int, of pass: Pass) throws {
+        let pass = try TracePass(over: try Self.trace(Self.runs[run]), pass: pass)
         let metrics = metrics(of: pass)
         let work = try TracePass.Work(metrics, in: pass, parallelism: 1000)
         let expected = try pass.results(of: metrics)
@@ -59,14 +63,6 @@ import TraceFormat
                 expectClose(result, expected[place])
             }
         }
-    }
-
-    @Test func aSelectionGivesItsPartOfTheWhole() throws {
-        let trace = try Self.trace(SyntheticRun())
-        let whole = try TracePass(over: trace)
-        let part = try TracePass(over: trace, Extent(layers: [2], heads: [1, 3]))
-        let (all, some) = (try whole.run(FirstTokens()), try part.run(FirstTokens()))
-        #expect(some == [all[3], all[5]])
     }
 
     @Test func whatIsMissingIsNamed() throws {

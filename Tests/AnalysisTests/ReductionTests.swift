@@ -129,6 +129,17 @@ import TraceFormat
         #expect(values["deaths"] == 0)
     }
 
+    /// A share of presences, however long each lasts.
+    @Test func theStaticShareIsOfPresences() {
+        let frames = (0..<10).map { step in
+            frame(
+                step, [(0..<16).map { $0 == 3 ? 0.6 : $0 == 7 && step == 0 ? 0.4 : $0 == 8 && step > 0 ? 0.4 / 9 : 0 }])
+        }
+        let analysis = analyse(frames, keys: 16, rule: .excess(epsilon: 3, unit: .sum))
+        #expect(analysis.sites[0].presences.count == 2)
+        #expect(named(analysis)["static_share"] == 0.5)
+    }
+
     @Test func aSinkThatStaysIsStatic() {
         let frames = (0..<10).map { step in
             // Missing in one step of ten.

@@ -57,7 +57,7 @@ def test_numbers_and_what_made_them(traces, name):
     made = result["trace"]["provenance"]
     assert made["model"] == attributes["model_name"] and made["seed"] == attributes["seed"]
     assert made["sampler_parameters"] == json.loads(attributes["sampler_parameters"])
-    assert result["definitions"] == 1 and result["settings"]["metrics"] == [NAME]
+    assert result["definitions"] == 2 and result["settings"]["metrics"] == [NAME]
     assert result["settings"]["options"]["rule"] == "excess epsilon=3"
 
 
@@ -81,7 +81,8 @@ def test_tables_for_people_and_csv(diffusion):
     shown = answer("analyze", diffusion, "--metrics", NAME)
     assert "first_tokens_mass" in shown and "share" in shown and "content hash" in shown
     place = np.unravel_index(values.argmax(), values.shape)
-    assert f"layer {place[0]}, head {place[1]}" in shown
+    assert f" L{place[0]}H{place[1]}\n" in shown
+    assert f"layer {place[0]}, head {place[1]}" in answer("analyze", diffusion, "--metrics", NAME, "--full")
     rows = list(csv.DictReader(io.StringIO(answer("analyze", diffusion, "--metrics", NAME, "--format", "csv"))))
     assert len(rows) == values.size
     for row in rows:
@@ -164,7 +165,8 @@ def test_an_unfinished_trace(tmp_path):
     result = answer_json("analyze", source, "--json")
     assert result["trace"]["content_sha256"] is None and result["trace"]["is_unfinished"]
     assert 0 < result["trace"]["steps"] < result["trace"]["planned_steps"]
-    assert "unfinished: no content hash" in answer("analyze", source, "--metrics", NAME)
+    said = answer("analyze", source, "--metrics", NAME).replace("\n#   ", " ")
+    assert "unfinished: no content hash" in said
 
 
 # Files of results.
@@ -303,4 +305,4 @@ def test_documents_of_one_title_are_told_apart(tmp_path):
     [file] = (tmp_path / "out" / "traces").glob("*.json")
     [axes] = {tuple(q["axes"]["key_region"]) for q in json.loads(file.read_text())["metrics"][0]["quantities"]
               if "key_region" in q["axes"]}
-    assert len(set(axes)) == len(axes) and {"Emma", "Emma (2)", "other"} < set(axes)
+    assert len(set(axes)) == len(axes) and {"Emma", "Emma #2", "other"} < set(axes)

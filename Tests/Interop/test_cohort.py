@@ -110,12 +110,25 @@ def test_statistics_over_traces_and_groups(folder, tmp_path):
     rows = list(csv.DictReader((tmp_path / "out" / "groups.csv").open()))
     [row] = [r for r in rows if (r["quantity"], r["layer"], r["head"]) == (MASS, "2", "1")]
     assert float(row["tiny-mdm, 8: mean"]) == statistics(by_name[MASS], "tiny-mdm, 8")["mean"][2, 1]
-    rows = list(csv.DictReader((tmp_path / "out" / "traces.csv").open()))
-    assert len(rows) == 6 * (8 + 8 + 8 + 4 + 4 + 8 + 8)
-    by_trace = {trace["name"]: trace["path"] for trace in found["traces"]}
-    row = rows[100]
-    np.testing.assert_allclose(
-        float(row["value"]), expected([by_trace[row["trace"]]])[0, int(row["layer"]), int(row["head"])], rtol=1e-9)
+
+
+def test_the_values_of_each_trace_by_layer(folder, tmp_path):
+    """traces.csv: what is by layer, or a single number; by head and layer it would be most of a large cohort."""
+    paths = traces(folder / "mdm")
+    done = attntrace("analyze", *paths, "--metrics", f"{NAME},sinks", "--null-permutations", 0, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = list(csv.DictReader((tmp_path / "traces.csv").open()))
+    assert "head" not in rows[0] and not any(row["quantity"].startswith("null_") for row in rows)
+    by_trace = {trace["name"]: trace["path"] for trace in json.loads((tmp_path / "analysis.json").read_text())["traces"]}
+    for trace, path in by_trace.items():
+        with h5py.File(path) as f:
+            layers = f["layer"][()]
+            share = f["received"][()].astype(float).sum(3) / f["received"].shape[-1]
+        floating = 0.5 * np.abs(np.diff(share, axis=0)).sum(-1).mean((0, 2))
+        found = {row["quantity"] + row["layer"]: float(row["value"]) for row in rows if row["trace"] == trace}
+        expected = [found[f"floating_index_by_layer{layer}"] for layer in layers]
+        np.testing.assert_allclose(expected, floating, rtol=1e-9)
+        np.testing.assert_allclose(found["floating_index_mean"], floating.mean(), rtol=1e-9)
 
 
 def capture_of(path):
@@ -165,9 +178,9 @@ def test_what_was_made_otherwise_is_not_merged(folder, tmp_path):
     [first, *_] = sorted((tmp_path / "b" / "traces").glob("*.json"))
     for path in (tmp_path / "b" / "traces").glob("*.json"):
         path.write_text(path.read_text().replace('"firstTokens": 5', '"firstTokens": 4').replace(
-            '"definitions": 1', '"definitions": 2'))
+            '"definitions": 2', '"definitions": 3'))
     done = attntrace("merge", tmp_path / "a", tmp_path / "b", "--output", tmp_path / "out")
-    assert done.returncode == 2 and "definitions are 1, and 2 there" in done.stderr
+    assert done.returncode == 2 and "definitions are 2, and 3 there" in done.stderr
     first.write_text(first.read_text()[:-9])
     done = attntrace("merge", tmp_path / "b", "--output", tmp_path / "out")
     assert done.returncode == 1 and f"{first}: not a result of an analysis" in done.stderr

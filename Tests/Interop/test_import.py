@@ -90,6 +90,11 @@ def test_averaged_maps(tmp_path, dtype):
     exact = np.stack([np.asarray(a, np.float64) for a in layers.values()])
     assert origin["largest_rounding"] == pytest.approx(np.abs(halves(exact).astype(np.float64) - exact).max())
     assert said["left_out"] == ["layer_0_attentions", "num_generated_tokens", "token_generation_step"]
+    # Analyses say that a head is the mean over heads.
+    f.close()
+    for command in (["sinks", "--rule", "top"], ["analyze", "--metrics", "sinks", "--rule", "top"]):
+        assert "# imported: each layer's one head is the mean over the model's heads" in answer(
+            command[0], tmp_path / "out.h5", *command[1:])
 
 
 def test_sha256(tmp_path):

@@ -91,6 +91,43 @@ def test_nulls(traces, kind):
 
 
 @pytest.mark.parametrize("kind", ["diffusion", "causal"])
+def test_steps_with_a_hole_between_them_are_no_pair(traces, kind):
+    """Of some steps: means over the pairs that follow each other, presences and hops in the trace's steps."""
+    steps, pairs = [0, 1, 3, 4, 5, 9], [(0, 1), (3, 4), (4, 5)]
+    trace = reference.Received(traces[kind]).trace
+    rule = reference.parse_rule(rule="top", count=2, causality=trace.causality)
+    found = numbers(analyze(traces[kind], "sinks", options=["--steps", "0,1,3-5,9", "--rule", "top", "--count", 2])["sinks"])
+    expected = {name: [] for name in ["floating_index", "transport", "top_key_moves", "turnover", "presences", "dwell",
+                                      "lifetime", "hops", "hops_per_step", "drift", "static_share"]}
+    for layer, head, members in reference.sites_of(trace, "head", None, None):
+        frames = reference.received_frames(trace, members, None)
+        keys = max(len(frame.received) for frame in frames)
+        p = np.array([frame.p(keys) for frame in frames])
+        top = [int(np.argmax(frame.received)) for frame in frames]
+        every = reference.sink_sets(frames, rule)
+        # A step that is not looked at has no set.
+        sets = [every[t] if t in steps else (None, None, None) for t in range(steps[-1] + 1)]
+        change = [p[b] - p[a] for a, b in pairs]
+        runs = reference.presences(sets, 0)
+        linked = reference.trajectories(runs, [run[2] for run in runs], 1, 16)
+        counts = np.bincount([j for t in steps for j in sets[t][0]], minlength=keys)
+        turned = [reference.turnovers([sets[a], sets[b]])[0] for a, b in pairs]
+        hops = sum(len(each["hops"]) for each in linked)
+        values = [np.mean([np.abs(c).sum() / 2 for c in change]), np.mean([np.abs(np.cumsum(c)).sum() for c in change]),
+                  np.mean([top[a] != top[b] for a, b in pairs]), np.mean(turned), len(runs),
+                  np.mean([run[1] - run[0] + 1 for run in runs]),
+                  np.mean([each["last"] - each["first"] + 1 for each in linked]), hops, hops / len(pairs),
+                  reference.nanmean([each["drift"] for each in linked]),
+                  np.mean([10 * counts[run[2]] >= 9 * len(steps) for run in runs])]
+        for name, value in zip(expected, values):
+            expected[name].append(value)
+    prefix = "cumulative_" if kind == "causal" else ""
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[prefix + name].ravel(), values, rtol=1e-6, atol=1e-12, err_msg=name)
+    assert max(expected["hops"]) > 0 and 0 < max(expected["turnover"])
+
+
+@pytest.mark.parametrize("kind", ["diffusion", "causal"])
 @pytest.mark.parametrize("scope", ["head", "layer", "overall"])
 def test_metrics_say_what_the_commands_say(traces, kind, scope):
     """`sinks` and `like_rows` share their arithmetic with the commands, which test_metrics.py checks."""

@@ -9,7 +9,8 @@ extension Cohort {
         [Column("metric", .text), Column("quantity", .text), Column("unit", .text), Column("parameters", .text)]
     }
 
-    private var axisColumns: [Column] { quantities.flatMap { $0.axes.map(\.column) }.uniqued }
+    /// Single numbers and those along one axis.
+    private var smallQuantities: [CohortQuantity] { quantities.filter { $0.axes.count <= 1 } }
 
     private var notes: [String] {
         let share = options.bootstrap.confidence * 100
@@ -29,7 +30,7 @@ extension Cohort {
 
     /// What a person looks at: single numbers and those along one axis, of all traces or, where there are groups, of each.
     public var overview: Table {
-        let small = quantities.filter { $0.axes.count <= 1 }
+        let small = smallQuantities
         let rest = quantities.count - small.count
         let table = table(name: "overview", small) { groupNames.isEmpty ? [$0.overall] : $0.groups }
         let more = rest > 0 ? ["\(rest) quantities along several axes are in cohort.csv"] : []
@@ -61,24 +62,28 @@ extension Cohort {
             })
     }
 
-    /// The headline values of each trace, a table a trace with the same columns: a row a value.
+    /// The headline values of each trace that are single numbers or along one axis, a table a trace with the same columns:
+    /// a row a value. Those along several axes would be most of it; each trace's own result has them.
     public var traceTables: some Sequence<Table> {
-        let axes = axisColumns
+        let small = smallQuantities
+        let axes = small.flatMap { $0.axes.map(\.column) }.uniqued
         let columns =
             ["trace", "model", "sampler", "seed", "causality", "prompt_id", "group"].map { Column($0, .text) }
             + headColumns.dropLast() + axes + [Column("value", .number)]
         // One after another: together they are large.
-        return traces.indices.lazy.map { Table(name: "traces", columns: columns, rows: rows(ofTrace: $0, along: axes)) }
+        return traces.indices.lazy.map {
+            Table(name: "traces", columns: columns, rows: rows(ofTrace: $0, small, along: axes))
+        }
     }
 
-    private func rows(ofTrace trace: Int, along axes: [Column]) -> [[Cell]] {
+    private func rows(ofTrace trace: Int, _ small: [CohortQuantity], along axes: [Column]) -> [[Cell]] {
         let source = traces[trace].result.source
         let head: [Cell] =
             [.text(traces[trace].name)]
             + ["model", "sampler", "seed", "causality", "prompt_id"].map { .text(source.group(by: $0)) }
             + [groupNames.isEmpty ? .missing : .text(groupNames[groupOfTrace[trace]])]
         var rows: [[Cell]] = []
-        for quantity in quantities {
+        for quantity in small {
             let places = axes.map { column in quantity.axes.map(\.column).firstIndex(of: column) }
             let name: [Cell] = [.text(quantity.metric), .text(quantity.name), .text(quantity.unit)]
             for (index, value) in quantity.values[trace].enumerated() where !value.isNaN {

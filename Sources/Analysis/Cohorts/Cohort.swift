@@ -104,9 +104,16 @@ public struct Cohort: Sendable {
             }
             traces.append(CohortTrace(name: unique, file: found.file, result: result))
         }
+        if options.groupBy.contains(TraceSource.goldDocument), !traces.isEmpty,
+            !traces.contains(where: { $0.result.goldDocument != nil })
+        {
+            throw AnalysisError.badParameter(
+                name: "group-by", value: TraceSource.goldDocument,
+                reason: "the metric \(AnswerAccuracy.name), which tells it, was not computed")
+        }
         var groups: [String] = []
         for trace in traces where !options.groupBy.isEmpty {
-            let parts = options.groupBy.map { trace.result.source.group(by: $0) }
+            let parts = options.groupBy.map { trace.result.group(by: $0) }
             groups.append(parts.joined(separator: ", "))
         }
         let groupNames = Set(groups).sorted()
@@ -152,6 +159,21 @@ public struct Cohort: Sendable {
         CohortQuantity.align(results).concurrentMap(threads: threads) {
             CohortQuantity($0, groups: groups, bootstrap)
         }
+    }
+}
+
+extension TraceResult {
+    /// What a field of ``TraceSource/groupFields`` says of the trace, as text.
+    func group(by field: String) -> String {
+        guard field == TraceSource.goldDocument else { return source.group(by: field) }
+        guard let place = goldDocument, !place.isNaN else { return "none" }
+        return NumberText.exact(place)
+    }
+
+    /// Place of the document that holds the evidence; NaN where none does, nil where nobody looked.
+    fileprivate var goldDocument: Double? {
+        metrics.first { $0.metric == AnswerAccuracy.name }?.quantities
+            .first { $0.name == TraceSource.goldDocument }?.values.first
     }
 }
 

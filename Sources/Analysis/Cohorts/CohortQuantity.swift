@@ -102,31 +102,24 @@ public struct CohortQuantity: Sendable {
 }
 
 extension CohortQuantity.Statistics {
-    /// Of rows, a row a trace; values that are defined in the same traces are drawn together.
+    /// Of rows, a row a trace; values that are defined in as many traces are drawn together.
     init(of rows: [[Double]], _ bootstrap: Bootstrap, name: String) {
         let width = rows.first?.count ?? 0
-        var patterns: [[Bool]] = []
-        var members: [[Bool]: [Int]] = [:]
-        for place in 0..<width {
-            let pattern = rows.map { !$0[place].isNaN }
-            if members[pattern] == nil { patterns.append(pattern) }
-            members[pattern, default: []].append(place)
-        }
-        var count = Array(repeating: 0, count: width)
+        let defined = (0..<width).map { place in rows.map { $0[place] }.filter { !$0.isNaN } }
+        let count = defined.map(\.count)
         var mean = Array(repeating: Double.nan, count: width)
         var (deviation, low, high) = (mean, mean, mean)
-        for pattern in patterns {
-            let places = members[pattern] ?? []
-            let defined = zip(rows, pattern).filter(\.1).map { row, _ in places.map { row[$0] } }
-            let intervals = bootstrap.intervals(of: defined, name: name)
+        for (place, values) in defined.enumerated() where !values.isEmpty {
+            let value = values.reduce(0, +) / Double(values.count)
+            mean[place] = value
+            guard values.count >= 2 else { continue }
+            let squares = values.reduce(0.0) { $0 + ($1 - value) * ($1 - value) }
+            deviation[place] = (squares / Double(values.count - 1)).squareRoot()
+        }
+        for size in Set(count) where size >= 2 {
+            let places = (0..<width).filter { count[$0] == size }
+            let intervals = bootstrap.intervals(of: places.map { defined[$0] }, name: name)
             for (index, place) in places.enumerated() {
-                count[place] = defined.count
-                guard !defined.isEmpty else { continue }
-                let value = defined.reduce(0.0) { $0 + $1[index] } / Double(defined.count)
-                mean[place] = value
-                guard defined.count >= 2 else { continue }
-                let squares = defined.reduce(0.0) { $0 + ($1[index] - value) * ($1[index] - value) }
-                deviation[place] = (squares / Double(defined.count - 1)).squareRoot()
                 low[place] = intervals.low[index]
                 high[place] = intervals.high[index]
             }

@@ -4,7 +4,16 @@ import TraceFormat
 struct AnswerReader: Sendable {
     private let subject: Subject
     private let view: DatasetView<Float16>
-    private let rows: [(place: Int, position: Int, query: Int, step: Int)]
+    /// Rows that are looked at, each with its place in the order of emission.
+    private let rows: [(index: Int, row: Row)]
+
+    private struct Row: Sendable {
+        /// Place along the axis `generated`.
+        let place: Int
+        let position: Int
+        let query: Int
+        let step: Int
+    }
 
     init(of subject: Subject) throws {
         self.subject = subject
@@ -16,26 +25,27 @@ struct AnswerReader: Sendable {
         // Written at the end of a run: one that was cut short is ordered by step and position alone.
         let order = trace.isComplete && trace.contains(.unmaskOrder) ? try trace.read(.unmaskOrder).values : []
         let chosen = Set(subject.steps)
-        let wanted = Set(subject.queries.map(\.position))
-        let isNarrowed = subject.trace.plan.queries == nil && wanted.count < subject.keyCount
         let count = min(view.shape[0], steps.count, queries.count, positions.count)
         rows = (0..<count).map { place in
-            (place: place, position: positions[place], query: Int(queries[place]), step: Int(steps[place]))
+            Row(place: place, position: positions[place], query: Int(queries[place]), step: Int(steps[place]))
         }.filter { row in
             // Rows of a step that was begun and never committed do not count.
-            chosen.contains(row.step) && row.query >= 0 && (!isNarrowed || wanted.contains(row.query))
+            0..<trace.committedSteps ~= row.step && row.query >= 0
         }.sorted { first, second in
             func rank(_ position: Int) -> Int32 { order.indices.contains(position) ? order[position] : 0 }
             return (first.step, rank(first.position), first.position)
                 < (second.step, rank(second.position), second.position)
-        }
+        }.enumerated().filter { _, row in
+            // The trace's own selection of queries is of maps; it keeps every answer row.
+            chosen.contains(row.step) && subject.chosenQueries?.contains(row.query) ?? true
+        }.map { (index: $0.offset, row: $0.element) }
     }
 
     func forEachRow(layer: Int, _ body: (AnswerRow) throws -> Void) throws {
         guard let firstHead = subject.headPlaces.first, let lastHead = subject.headPlaces.last else { return }
         let layerPlace = subject.layerPlaces[layer]
         let keys = view.shape[3]
-        for (index, row) in rows.enumerated() {
+        for (index, row) in rows {
             let stored = Float16Conversion.decode(
                 try view.read([
                     .generated: row.place..<row.place + 1, .layer: layerPlace..<layerPlace + 1,

@@ -1,6 +1,6 @@
 /// The row of attention that scored one emitted token, at one layer. Rows of a layer come in the order of emission.
 public struct AnswerRow: Sendable {
-    /// Place in the order of emission, from 0.
+    /// Place in the order of emission, from 0, among all the trace's answer rows.
     public let index: Int
     /// Position of the token that was emitted.
     public let position: Int

@@ -1,5 +1,5 @@
 /// The residual stream of one step at one depth: 0 is the embedding, d the output of layer d - 1. By position, NaN where
-/// nothing was fed in. A causal trace's come with its last step.
+/// nothing was fed in. A causal trace's come with its last step, NaN where the step that computed a position is not looked at.
 public struct DepthStep: Sendable {
     /// The step.
     public let step: Int

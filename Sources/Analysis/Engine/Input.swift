@@ -37,7 +37,9 @@ public enum Input: Sendable, Hashable {
         case .window: trace.contains(DatasetKey<Float>.received.of(pass)) && trace.plan.causality == .causal
         case .maps: trace.hasMaps(pass: pass)
         case .answers:
-            trace.contains(.answerAttention) && trace.contains(.answerSourceStep) && trace.contains(.answerSourceQuery)
+            // The format keeps them of the conditional pass alone.
+            pass == .conditional && trace.contains(.answerAttention) && trace.contains(.answerSourceStep)
+                && trace.contains(.answerSourceQuery)
         case .residual: trace.contains(DatasetKey<Float>.hiddenNorm.of(pass))
         case .regions: trace.plan.signals.contains(.regions)
         case .denoising: trace.plan.causality == .bidirectional

@@ -25,7 +25,7 @@ extension Metric {
     /// Told nothing that could be wrong.
     public func validate() throws(AnalysisError) {}
 
-    /// Said in docs/metrics.md alone.
+    /// None: of a metric that is in no list.
     public static var summary: String { "" }
 
     func erasedResult(_ gathered: any Reduction, on subject: Subject) throws -> MetricResult {

@@ -16,6 +16,8 @@ public final class Subject: Sendable {
     public let kvPlaces: [Int]
     /// Recorded queries that are looked at: places along the axis `query`, ascending, and their positions.
     public let queries: [(place: Int, position: Int)]
+    /// Queries that were asked for, whether or not the trace keeps their rows of maps; nil for all.
+    let chosenQueries: Set<Int>?
     /// Keys of the trace, at full length.
     public let keyCount: Int
     /// Whether results report on a key.
@@ -73,7 +75,7 @@ public final class Subject: Sendable {
         self.kvPlaces = kvPlaces.count == heads.count ? kvPlaces : []
         // Reading these finds out a file that claims more positions than it has, before anything is made for each.
         _ = try trace.coordinate(.position)
-        tokens = try TokenTimeline(of: trace)
+        tokens = try TokenTimeline(of: trace, pass: pass)
         let keyCount = trace.plan.keyCount
         self.keyCount = keyCount
         let prompt = trace.plan.promptLength
@@ -88,6 +90,7 @@ public final class Subject: Sendable {
         {
             throw AnalysisError.noSuchPosition(missing, count: keyCount)
         }
+        chosenQueries = extent.queries
         reportsKey = (0..<keyCount).map { extent.keys?.contains($0) ?? true }
         let (regions, ofPosition) = try trace.regions()
         self.regions = regions

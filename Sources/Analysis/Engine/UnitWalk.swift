@@ -40,7 +40,9 @@ struct UnitWalk: Sendable {
                 for place in parts.indices where readers[place].contains(.answers) { try parts[place].absorb(row) }
             }
         case .depth(let depth):
-            for step in subject.steps {
+            // A causal trace keeps its rows once, as of its last step.
+            let steps = subject.causality == .causal ? [subject.trace.committedSteps - 1] : subject.steps
+            for step in steps {
                 guard let row = views.rowPlace(ofStep: step) else { continue }
                 let depthStep = try depthStep(depth, step: step, row: row)
                 for place in parts.indices where readers[place].contains(.residual) {
@@ -89,12 +91,18 @@ struct UnitWalk: Sendable {
     private func depthStep(_ depth: Int, step: Int, row: Int) throws -> DepthStep {
         let trace = subject.trace
         let box: Selection = [.rowStep: row..<row + 1, .depth: depth..<depth + 1]
+        let chosen = Set(subject.steps)
+        /// What stands at positions that no step looked at has computed becomes `none`.
+        func values<E: TraceElement>(_ key: DatasetKey<E>, _ none: E) throws -> [E] {
+            let values = try trace.read(key.of(subject.pass), box).values
+            guard subject.causality == .causal else { return values }
+            return values.enumerated().map { position, value in
+                chosen.contains(subject.step(ofCausalRow: position)) ? value : none
+            }
+        }
         return DepthStep(
-            step: step, depth: depth,
-            norm: try trace.read(DatasetKey<Float>.hiddenNorm.of(subject.pass), box).values,
-            largest: try trace.read(DatasetKey<Float>.hiddenMax.of(subject.pass), box).values,
-            channel: try trace.read(DatasetKey<Int32>.hiddenMaxChannel.of(subject.pass), box).values,
-            median: try trace.read(DatasetKey<Float>.hiddenMedian.of(subject.pass), box).values)
+            step: step, depth: depth, norm: try values(.hiddenNorm, .nan), largest: try values(.hiddenMax, .nan),
+            channel: try values(.hiddenMaxChannel, -1), median: try values(.hiddenMedian, .nan))
     }
 }
 

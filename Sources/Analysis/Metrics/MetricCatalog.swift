@@ -22,6 +22,8 @@ public struct MetricOptions: Sendable {
     public var topKeys = 5
     /// How many of a row's keys are held against those of the step before.
     public var stableKeys = 8
+    /// Answer rows of a window of like rows.
+    public var answerWindow = ScoreUnit.defaultWindow
 
     /// The defaults.
     public init() {}
@@ -49,7 +51,7 @@ public enum MetricCatalog {
             RegionFlow(),
             StepStability(top: options.stableKeys),
             Sinks(rule: options.rule, per: options.scope, linking: options.linking),
-            LikeRowsMetric(rule: options.rule, per: options.scope),
+            LikeRowsMetric(rule: options.rule, per: options.scope, window: options.answerWindow),
             AnswerShares(),
             SoftSinks(),
             Absorption(rule: options.rule),

@@ -3,9 +3,11 @@
 public struct FlowReduction: FrameReduction {
     /// What the pass gives, by site.
     public struct Outcome: Sendable, Equatable {
-        /// Total variation 1/2 sum_j |p_(t+1)(j) - p_t(j)|, by site, then pair of steps.
+        /// Total variation 1/2 sum_j |p_(t+1)(j) - p_t(j)|, by site, then pair of steps; NaN where
+        /// the second is not the trace's next.
         public let variations: [[Double]]
-        /// Wasserstein-1 distance sum_j |CDF_(t+1)(j) - CDF_t(j)| in positions, by site, then pair of steps.
+        /// Wasserstein-1 distance sum_j |CDF_(t+1)(j) - CDF_t(j)| in positions, by site, then pair of
+        /// steps, likewise.
         public let transports: [[Double]]
         /// arg max_j s_j, the smaller position on ties, by site, then step.
         public let topKeys: [[Int]]
@@ -105,6 +107,11 @@ public struct FlowReduction: FrameReduction {
     }
 
     private mutating func append(from old: StepFrame, to new: StepFrame, site: Int) {
+        guard new.step == old.step + 1 else {
+            variations[site].append(.nan)
+            transports[site].append(.nan)
+            return
+        }
         var variation = 0.0
         var transport = 0.0
         old.received.withUnsafeBufferPointer { before in

@@ -7,6 +7,8 @@ struct SinkColumns: Sendable {
     let rule: SinkRule
     /// Whether each head's own received sums are judged, or those of its layer, heads averaged.
     let scope: Scope
+    /// Begins the names of numbers on columns that a causal trace's running sums judged.
+    let prefix: String
     private let reportsKey: [Bool]
 
     /// One head's columns among those that are reported on.
@@ -26,6 +28,7 @@ struct SinkColumns: Sendable {
         }
         self.rule = rule.resolved(for: subject.causality)
         self.scope = scope
+        prefix = self.rule.settledUnit.windowRows == nil ? subject.cumulativePrefix : ""
         reportsKey = subject.reportsKey
         try self.rule.validate()
     }

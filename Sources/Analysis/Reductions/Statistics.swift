@@ -17,6 +17,11 @@ enum Statistics {
         return mean(of: values.lazy.map { ($0 - centre) * ($0 - centre) })
     }
 
+    /// Places of the steps whose next in the list follows them at once: what pairs of steps are made of. Steps ascend.
+    static func pairs(of steps: [Int]) -> [Int] {
+        steps.indices.dropLast().filter { steps[$0 + 1] == steps[$0] + 1 }
+    }
+
     /// The least-squares slope of y over x; NaN with fewer than two distinct x.
     static func slope(of points: [(x: Double, y: Double)]) -> Double {
         let meanX = mean(of: points.lazy.map(\.x))

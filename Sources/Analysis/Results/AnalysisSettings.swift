@@ -4,7 +4,7 @@ import TraceFormat
 public struct AnalysisSettings: Sendable {
     /// The version of the metrics' definitions: raised whenever a number changes its meaning, so that results of different
     /// meaning are never averaged.
-    public static let definitions = 1
+    public static let definitions = 2
 
     /// The metrics by name; nil: all that the trace has the signals for.
     public var metrics: Set<String>?

@@ -151,8 +151,8 @@ struct LikeRowsReduction: Sendable {
         let (rowFlow, windowFlow) = (rowFlow.finish(), windowFlow.finish())
         return rows.sets.indices.map { site in
             LikeRowsMetric.SiteMovement(
-                answerRows: .init(sets: rows.sets[site], flow: rowFlow, site: site),
-                windows: .init(sets: windows.sets[site], flow: windowFlow, site: site))
+                answerRows: .init(sets: rows.sets[site], steps: rows.steps, flow: rowFlow, site: site),
+                windows: .init(sets: windows.sets[site], steps: windows.steps, flow: windowFlow, site: site))
         }
     }
 }

@@ -15,10 +15,25 @@ public struct Axis: Sendable, Equatable {
     /// Its labels, in order.
     public let labels: Labels
 
-    /// Names an axis.
+    /// Names an axis. Names along it that repeat are told apart: `d`, `d #2`.
     public init(_ name: String, _ labels: Labels) {
         self.name = name
-        self.labels = labels
+        if case .texts(let names) = labels {
+            self.labels = .texts(Self.toldApart(names))
+        } else {
+            self.labels = labels
+        }
+    }
+
+    private static func toldApart(_ names: [String]) -> [String] {
+        var taken = Set(names)
+        var seen: Set<String> = []
+        return names.map { name in
+            guard !seen.insert(name).inserted else { return name }
+            var number = 2
+            while !taken.insert("\(name) #\(number)").inserted { number += 1 }
+            return "\(name) #\(number)"
+        }
     }
 
     /// Its length.

@@ -5,6 +5,7 @@ extension SinkAnalysis {
             "\(input): \(modelName), \(causality.rawValue), \(steps.count) steps, \(keyCount) keys",
             "rule \(rule), per \(scope.rawValue)\(scopeNote), analysis version \(Self.version)",
         ]
+        if hasAveragedHeads { lines.append(TraceSource.averagedHeadsNote) }
         if pass == .unconditional { lines.append("the unconditional pass") }
         if causality == .causal {
             lines.append("cumulative: computed on running sums over all rows; not to be set against a diffusion model")
@@ -122,11 +123,11 @@ extension SinkAnalysis {
                 return site.presences.enumerated().map { index, presence -> [Cell] in
                     cells(of: site.site) + [
                         .integer(index), .integer(trajectories[index]), .integer(presence.position),
-                        .integer(steps[presence.first]), .integer(steps[presence.last]), .integer(presence.dwell),
+                        .integer(presence.first), .integer(presence.last), .integer(presence.dwell),
                         .number(presence.meanScore), .number(presence.peakScore),
-                        .integer(orMissing: tokens.age(step: steps[presence.first], position: presence.position)),
+                        .integer(orMissing: tokens.age(step: presence.first, position: presence.position)),
                         .text(site.presenceKinds[index].rawValue),
-                        text(tokens.token(step: steps[presence.first], position: presence.position)),
+                        text(tokens.token(step: presence.first, position: presence.position)),
                         text(tokens.finalToken(position: presence.position)),
                     ]
                 }
@@ -151,7 +152,7 @@ extension SinkAnalysis {
             rows: sites.flatMap { site in
                 site.trajectories.enumerated().map { index, trajectory -> [Cell] in
                     cells(of: site.site) + [
-                        .integer(index), .integer(steps[trajectory.first]), .integer(steps[trajectory.last]),
+                        .integer(index), .integer(trajectory.first), .integer(trajectory.last),
                         .integer(trajectory.lifetime), .integer(trajectory.start), .integer(trajectory.end),
                         .integer(trajectory.hops.count), .number(trajectory.hopsPerStep),
                         .number(Statistics.mean(of: trajectory.hops.lazy.map { Double($0.distance) })),
@@ -178,10 +179,10 @@ extension SinkAnalysis {
                 site.trajectories.enumerated().flatMap { index, trajectory in
                     trajectory.hops.map { hop -> [Cell] in
                         cells(of: site.site) + [
-                            .integer(index), .integer(steps[hop.fromStep]), .integer(steps[hop.toStep]),
+                            .integer(index), .integer(hop.fromStep), .integer(hop.toStep),
                             .integer(hop.from), .integer(hop.to), .integer(hop.distance),
-                            text(tokens.token(step: steps[hop.fromStep], position: hop.from)),
-                            text(tokens.token(step: steps[hop.toStep], position: hop.to)),
+                            text(tokens.token(step: hop.fromStep, position: hop.from)),
+                            text(tokens.token(step: hop.toStep, position: hop.to)),
                         ]
                     }
                 }

@@ -8,7 +8,7 @@ import TraceFormat
 /// Rules, formulas and undefined values are those of docs/metrics/sinks.md. The same as the metric ``Sinks`` gives.
 public struct SinkAnalysis: Sendable {
     /// Version of the definitions by which results are computed; it changes when a number would.
-    public static let version = "1"
+    public static let version = "2"
 
     /// The trace's file.
     public let input: String
@@ -26,6 +26,8 @@ public struct SinkAnalysis: Sendable {
     public let linking: LinkingOptions
     /// Labels of the steps.
     public let steps: [Int]
+    /// Whether the trace was imported with means over heads in the place of heads.
+    public let hasAveragedHeads: Bool
     /// Keys of the trace.
     public let keyCount: Int
     /// The numbers of each site, by layer, then head.
@@ -83,13 +85,13 @@ public struct SinkAnalysis: Sendable {
             input: subject.trace.path, modelName: subject.trace.provenance.modelName, causality: subject.causality,
             pass: subject.pass, rule: rule, grid: subject.grid(per: scope), linking: linking, steps: subject.steps,
             keyCount: subject.keyCount, measures: found.flatMap(\.measures), sites: found.flatMap(\.details),
-            tokens: subject.tokens)
+            tokens: subject.tokens, hasAveragedHeads: TraceSource.hasAveragedHeads(subject.trace.provenance))
     }
 
     init(
         input: String, modelName: String, causality: Causality, pass: Pass, rule: SinkRule, grid: SiteGrid,
         linking: LinkingOptions, steps: [Int], keyCount: Int, measures: [SiteMeasures], sites: [SiteAnalysis],
-        tokens: TokenTimeline
+        tokens: TokenTimeline, hasAveragedHeads: Bool = false
     ) {
         self.input = input
         self.modelName = modelName
@@ -103,6 +105,7 @@ public struct SinkAnalysis: Sendable {
         self.measures = measures
         self.sites = sites
         self.tokens = tokens
+        self.hasAveragedHeads = hasAveragedHeads
         undefined = UndefinedCounts(summing: measures.map(\.undefined))
     }
 

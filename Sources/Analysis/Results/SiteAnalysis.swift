@@ -23,7 +23,8 @@ public struct SiteAnalysis: Sendable {
     public let centroids: [Double]
     /// Whether the top key of masked queries differs from that of unmasked ones, at each step; nil where undefined.
     public let splits: [Bool?]
-    /// Turnover of the sink set from each step to the next; NaN where neither has a sink, or either is undefined.
+    /// Turnover of the sink set from each step to the next; NaN where neither has a sink, or either is undefined. As the
+    /// next two, NaN where the next step looked at is not the trace's next.
     public let turnovers: [Double]
     /// Total variation of p from each step to the next.
     public let variations: [Double]
@@ -39,7 +40,8 @@ public struct SiteAnalysis: Sendable {
         options: LinkingOptions
     ) {
         let sets = sinks.sets[index]
-        let presences = Presence.find(in: sets, gap: options.gap)
+        let steps = sinks.steps
+        let presences = Presence.find(in: sets, at: steps, gap: options.gap)
         let topKeys = flow.topKeys[index]
         self.sets = sets
         self.presences = presences
@@ -49,7 +51,10 @@ public struct SiteAnalysis: Sendable {
         splits = flow.splits[index]
         variations = flow.variations[index]
         transports = flow.transports[index]
-        let turnovers = zip(sets, sets.dropFirst()).map { $0.turnover(to: $1) }
+        // Steps that do not follow each other in the trace make no pair: what happened between them is not known.
+        let pairs = Statistics.pairs(of: steps)
+        var turnovers = Array(repeating: Double.nan, count: max(0, steps.count - 1))
+        for place in pairs { turnovers[place] = sets[place].turnover(to: sets[place + 1]) }
         self.turnovers = turnovers
 
         let definedSteps = sets.indices.filter { sets[$0].isDefined }
@@ -58,8 +63,10 @@ public struct SiteAnalysis: Sendable {
         trajectoryKinds = trajectories.map { $0.hops.isEmpty && isStatic[$0.start] ? .static : .moving }
 
         if let first = definedSteps.first, let last = definedSteps.last {
-            summary = TrajectorySummary(of: trajectories, defined: first...last)
-            null = Self.null(of: presences, site: site, keys: keys, defined: first...last, options: options)
+            let defined = TrajectorySummary.Span(
+                steps: steps[first]...steps[last], pairs: pairs.count { first..<last ~= $0 })
+            summary = TrajectorySummary(of: trajectories, defined: defined)
+            null = Self.null(of: presences, site: site, keys: keys, defined: defined, options: options)
         } else {
             summary = nil
             null = nil
@@ -68,7 +75,7 @@ public struct SiteAnalysis: Sendable {
 
         let found = sets.flatMap(\.sinks)
         let defined = definedSteps.map { sets[$0].sinks }
-        let moves = zip(topKeys, topKeys.dropFirst()).map { $0 == $1 ? 0.0 : 1.0 }
+        let moves = pairs.map { topKeys[$0] == topKeys[$0 + 1] ? 0.0 : 1.0 }
         let values: [Double] =
             [
                 Statistics.mean(of: defined.lazy.map { Double($0.count) }),
@@ -76,7 +83,7 @@ public struct SiteAnalysis: Sendable {
                 Statistics.mean(of: found.lazy.map(\.strength)),
                 Statistics.mean(of: found.lazy.map(\.strengthOverUniform)),
                 Statistics.mean(of: defined.lazy.map { Double($0.count { $0.strength > 0.3 }) }),
-                Statistics.mean(of: found.lazy.map { isStatic[$0.position] ? 1 : 0 }),
+                Statistics.mean(of: presences.lazy.map { isStatic[$0.position] ? 1 : 0 }),
                 definedSteps.isEmpty ? .nan : Double(presences.count),
                 Statistics.mean(of: presences.lazy.map { Double($0.dwell) }),
             ]
@@ -96,7 +103,8 @@ public struct SiteAnalysis: Sendable {
             ]
         measures = SiteMeasures(
             site: site, values: values,
-            undefined: UndefinedCounts(sets: sets, turnovers: turnovers, centroids: centroids, splits: splits))
+            undefined: UndefinedCounts(
+                sets: sets, turnovers: pairs.map { turnovers[$0] }, centroids: centroids, splits: splits))
     }
 
     /// Whether a position is a sink in at least 90 % of the steps with a defined set.
@@ -108,7 +116,7 @@ public struct SiteAnalysis: Sendable {
     }
 
     private static func null(
-        of presences: [Presence], site: Site, keys: Int, defined: ClosedRange<Int>, options: LinkingOptions
+        of presences: [Presence], site: Site, keys: Int, defined: TrajectorySummary.Span, options: LinkingOptions
     ) -> TrajectorySummary? {
         guard options.nullPermutations > 0 else { return nil }
         let draws = (0..<options.nullPermutations).map { replicate in

@@ -1,6 +1,7 @@
 import TraceFormat
 
-/// Which token stood where at each step, as text, and when each position was unmasked.
+/// Which token stood where at each step, as text, and when each position was unmasked. Of the second pass of guidance as
+/// that pass was fed: with the mask in every position of the prompt.
 public struct TokenTimeline: Sendable {
     private let ids: [Int32]
     private let positions: Int
@@ -8,9 +9,13 @@ public struct TokenTimeline: Sendable {
     private let finalText: [String]
     private let unmaskSteps: [Int32]
     private let masked: [UInt8]
+    /// Positions that the pass was fed masked whatever stood there, counted from the first, and the mask.
+    private let hidden: (count: Int, id: Int32)
 
     /// Reads the timeline; what was not recorded stays unknown.
-    init(of trace: Trace) throws {
+    init(of trace: Trace, pass: Pass = .conditional) throws {
+        let provenance = trace.provenance
+        hidden = (pass == .unconditional ? trace.plan.promptLength : 0, Int32(provenance.maskTokenID))
         if trace.contains(.tokenID) {
             let array = try trace.read(.tokenID)
             ids = array.values
@@ -34,13 +39,14 @@ public struct TokenTimeline: Sendable {
         finalText = []
         unmaskSteps = []
         masked = []
+        hidden = (0, -1)
     }
 
     /// The id fed in at a position at a step; nil where unknown, or where nothing was fed in.
     public func id(step: Int, position: Int) -> Int32? {
         let index = step * positions + position
         guard position < positions, ids.indices.contains(index), ids[index] >= 0 else { return nil }
-        return ids[index]
+        return position < hidden.count ? hidden.id : ids[index]
     }
 
     /// Text of an id; nil where it does not occur.
@@ -49,7 +55,8 @@ public struct TokenTimeline: Sendable {
     /// Whether a position was fed in masked at a step.
     public func isMasked(step: Int, position: Int) -> Bool {
         let index = step * positions + position
-        return position < positions && masked.indices.contains(index) && masked[index] == 1
+        return position < hidden.count
+            || position < positions && masked.indices.contains(index) && masked[index] == 1
     }
 
     /// The step that unmasked a position; -1 for the prompt, -2 for what stayed masked; nil where unknown.
@@ -59,9 +66,7 @@ public struct TokenTimeline: Sendable {
 
     /// Text of the token fed in at a position at a step; nil where unknown.
     public func token(step: Int, position: Int) -> String? {
-        let index = step * positions + position
-        guard position < positions, ids.indices.contains(index) else { return nil }
-        return text[ids[index]]
+        id(step: step, position: position).flatMap { text[$0] }
     }
 
     /// Text of the token that ends up at a position; nil where unknown.

@@ -37,10 +37,16 @@ extension TraceResult {
             ], rows: rows)
     }
 
+    /// What the trace is, a line each.
+    var sourceNotes: [String] {
+        let hash = source.contentHash.map { "content hash \($0.prefix(12))" } ?? "unfinished: no content hash"
+        let trace = "\(source.path): \(source.steps.committed) steps, \(hash), definitions \(definitions)"
+        return source.hasAveragedHeads ? [trace, TraceSource.averagedHeadsNote] : [trace]
+    }
+
     /// What made the numbers, a line each.
     private var notes: [String] {
-        let hash = source.contentHash.map { "content hash \($0.prefix(12))" } ?? "unfinished: no content hash"
-        var lines = ["\(source.path): \(source.steps.committed) steps, \(hash), definitions \(definitions)"]
+        var lines = sourceNotes
         for metric in metrics {
             let told = metric.told
             let undefined = metric.undefined.map { "\($0.count) \($0.reason)" }

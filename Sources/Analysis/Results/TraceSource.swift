@@ -15,6 +15,17 @@ public struct TraceSource: Sendable, Equatable {
     /// Whether the run was cut short, or still went on: such a trace has no hash.
     public var isUnfinished: Bool { contentHash == nil }
 
+    /// Whether the trace was imported from a file that keeps means over heads instead of heads.
+    var hasAveragedHeads: Bool { provenance.first { $0.name == "origin" }?.value["heads"]?.string == "averaged" }
+
+    /// The same of what a trace says of itself.
+    static func hasAveragedHeads(_ made: Provenance) -> Bool {
+        object(made.origin)["heads"]?.string == "averaged"
+    }
+
+    /// What is said of such a trace.
+    static let averagedHeadsNote = "imported: each layer's one head is the mean over the model's heads"
+
     /// Both are of the same file and say the same.
     public static func == (first: TraceSource, second: TraceSource) -> Bool { first.json == second.json }
 
@@ -24,16 +35,17 @@ public struct TraceSource: Sendable, Equatable {
         contentHash = try trace.recordedContentHash()
         steps = (trace.committedSteps, trace.planned.stepCount)
         let made = trace.provenance
-        provenance = [
-            ("model", .text(made.modelName)), ("architecture", .text(made.architecture)),
-            ("weights_sha256", .text(made.weightsSHA256)), ("sampler", .text(made.sampler)),
-            ("sampler_parameters", Self.object(made.samplerParameters)),
-            ("seed", Int(exactly: made.seed).map(JSONValue.integer) ?? .text(String(made.seed))),
-            ("causality", .text(trace.plan.causality.rawValue)), ("numeric_type", .text(made.numericType)),
-            ("kernel", .text(made.kernel)), ("producer", .text(made.producer)),
-            ("prompt_id", .text(made.promptID)), ("prompt_length", .integer(trace.plan.promptLength)),
-            ("chat_template", Self.object(made.chatTemplate)), ("intervention", Self.object(made.intervention)),
-        ]
+        provenance =
+            [
+                ("model", .text(made.modelName)), ("architecture", .text(made.architecture)),
+                ("weights_sha256", .text(made.weightsSHA256)), ("sampler", .text(made.sampler)),
+                ("sampler_parameters", Self.object(made.samplerParameters)),
+                ("seed", Int(exactly: made.seed).map(JSONValue.integer) ?? .text(String(made.seed))),
+                ("causality", .text(trace.plan.causality.rawValue)), ("numeric_type", .text(made.numericType)),
+                ("kernel", .text(made.kernel)), ("producer", .text(made.producer)),
+                ("prompt_id", .text(made.promptID)), ("prompt_length", .integer(trace.plan.promptLength)),
+                ("chat_template", Self.object(made.chatTemplate)), ("intervention", Self.object(made.intervention)),
+            ] + (made.origin.isEmpty ? [] : [("origin", Self.object(made.origin))])
     }
 
     /// The trace as JSON.
@@ -75,8 +87,11 @@ public struct TraceSource: Sendable, Equatable {
     public static let groupFields = [
         "model", "architecture", "weights_sha256", "sampler", "sampler.NAME", "seed", "causality", "numeric_type",
         "kernel", "producer", "prompt_id", "prompt_length", "chat_template", "intervention", "intervention.NAME",
-        "folder",
+        "folder", goldDocument,
     ]
+
+    /// The place of the document that holds the evidence, which the metric ``AnswerAccuracy`` tells.
+    static let goldDocument = "gold_document"
 
     /// Refuses a name that is none of ``groupFields``. Throws ``AnalysisError/badParameter(name:value:reason:)``.
     public static func check(groupField field: String) throws(AnalysisError) {

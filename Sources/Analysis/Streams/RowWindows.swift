@@ -2,14 +2,14 @@ import TraceFormat
 
 /// Sums single rows into windows of W rows that follow each other without overlap.
 ///
-/// Window k holds rows k W ..< (k + 1) W in the order in which they come; rows left over at the end are dropped.
+/// Window k holds rows k W ..< (k + 1) W, counted by the rows' steps; rows left over at the end are dropped, and so are
+/// windows of which a row was left out.
 /// Windows that overlapped in all rows but one would differ by 1 / W of the difference of two rows W apart, and so
 /// would show nothing that single rows do not.
 struct RowWindows: Sendable {
     let size: Int
     let causality: Causality
     private var rows: [StepFrame] = []
-    private var index = 0
 
     init(of size: Int, causality: Causality) {
         self.size = size
@@ -18,12 +18,11 @@ struct RowWindows: Sendable {
 
     /// Takes in a row; gives a window when it completes one.
     mutating func absorb(_ row: StepFrame) -> StepFrame? {
+        if row.step != rows.last.map({ $0.step + 1 }) { rows.removeAll(keepingCapacity: true) }
+        guard !rows.isEmpty || row.step % size == 0 else { return nil }
         rows.append(row)
         guard rows.count == size else { return nil }
-        defer {
-            rows.removeAll(keepingCapacity: true)
-            index += 1
-        }
+        defer { rows.removeAll(keepingCapacity: true) }
         let keys = rows.reduce(0) { max($0, $1.keyCount) }
         let sites = row.siteCount
         var received = Array(repeating: 0.0, count: sites * keys)
@@ -45,7 +44,8 @@ struct RowWindows: Sendable {
             window = (0..<sites * keys).map { $0 % keys < scored ? factor * received[$0] : .nan }
         }
         return StepFrame(
-            step: index, rows: size, keyCount: keys, siteCount: sites, received: received, visibleQueries: visible,
+            step: row.step / size, rows: size, keyCount: keys, siteCount: sites, received: received,
+            visibleQueries: visible,
             uniform: uniform, window: window, windowUndefined: .tooFewRows)
     }
 }

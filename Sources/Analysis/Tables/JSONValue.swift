@@ -85,6 +85,14 @@ public enum JSONValue: Sendable, Equatable {
 
     private static func write(_ text: String, to out: inout String) {
         out += "\""
+        defer { out += "\"" }
+        let isPlain = text.utf8.allSatisfy {
+            $0 >= 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
+        }
+        guard !isPlain else {
+            out += text
+            return
+        }
         for scalar in text.unicodeScalars {
             switch scalar {
             case "\"": out += "\\\""
@@ -98,6 +106,5 @@ public enum JSONValue: Sendable, Equatable {
             default: out.unicodeScalars.append(scalar)
             }
         }
-        out += "\""
     }
 }

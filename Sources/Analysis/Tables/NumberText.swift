@@ -6,13 +6,13 @@ package enum NumberText {
         return value.description
     }
 
-    /// Four significant digits, for people.
-    package static func brief(_ value: Double) -> String {
+    /// Four significant digits, or so many, for people.
+    package static func brief(_ value: Double, digits: Int = 4) -> String {
         guard value.isFinite else { return value.isNaN ? "NaN" : value.description }
         if value == value.rounded(), abs(value) < 1e6 { return String(Int(value)) }
         let size = abs(value)
         guard size >= 1e-4, size < 1e6 else { return scientific(value) }
-        var decimals = 3
+        var decimals = digits - 1
         var bound = 1.0
         if size >= 1 {
             bound = 10
@@ -22,7 +22,7 @@ package enum NumberText {
             }
         } else {
             bound = 0.1
-            decimals = 4
+            decimals = digits
             while size < bound {
                 bound /= 10
                 decimals += 1

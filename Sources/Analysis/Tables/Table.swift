@@ -49,15 +49,32 @@ public struct Table: Sendable, Equatable {
 
     /// The same, with or without the header line.
     package func csv(withHeader: Bool) -> String {
-        func line(_ fields: [String]) -> String {
-            fields.map { field in
-                let needsQuotes = field.unicodeScalars.contains { ",\"\r\n".unicodeScalars.contains($0) }
-                guard needsQuotes else { return field }
-                return "\"" + field.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"")
-                    + "\""
-            }.joined(separator: ",") + "\r\n"
+        var text = ""
+        if withHeader { Self.add(columns.lazy.map(\.name), to: &text) }
+        for row in rows { Self.add(row.lazy.map(\.field), to: &text) }
+        return text
+    }
+
+    /// Adds a line of CSV.
+    private static func add(_ fields: some Sequence<String>, to text: inout String) {
+        var isFirst = true
+        for field in fields {
+            if !isFirst { text += "," }
+            isFirst = false
+            let needsQuotes = field.utf8.contains { byte in
+                switch UnicodeScalar(byte) {
+                case ",", "\"", "\r", "\n": true
+                default: false
+                }
+            }
+            guard needsQuotes else {
+                text += field
+                continue
+            }
+            text +=
+                "\"" + field.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "\"\"") + "\""
         }
-        return (withHeader ? line(columns.map(\.name)) : "") + rows.map { line($0.map(\.field)) }.joined()
+        text += "\r\n"
     }
 
     /// The table as JSON: its name, notes, columns with type and unit, and rows as arrays in the columns' order.

@@ -2,24 +2,25 @@
 public struct Presence: Sendable, Hashable {
     /// The key's position.
     public let position: Int
-    /// The steps in which it is a sink, ascending, as places in the pass; more than one run where gaps are allowed.
+    /// The steps in which it is a sink, ascending; more than one run where gaps are allowed.
     public let members: [Int]
     /// Mean score over those steps, in the rule's unit.
     public let meanScore: Double
     /// Largest score over those steps, in the rule's unit.
     public let peakScore: Double
 
-    /// Place in the pass of the first step.
+    /// The first step.
     public var first: Int { members[0] }
-    /// Place in the pass of the last step.
+    /// The last step.
     public var last: Int { members[members.count - 1] }
     /// The dwell time: steps from the first to the last, gaps included.
     public var dwell: Int { last - first + 1 }
 
     /// The presences of one site's sink sets, by first step, then position.
     ///
-    /// A presence goes on over gaps of at most `gap` steps in which the position is not a sink, or the set undefined.
-    public static func find(in sets: [SinkSet], gap: Int = 0) -> [Presence] {
+    /// `steps` are the sets' steps; nil for 0, 1, ... A presence goes on over gaps of at most `gap` steps in which the
+    /// position is not a sink, the set is undefined, or the step is not looked at.
+    public static func find(in sets: [SinkSet], at steps: [Int]? = nil, gap: Int = 0) -> [Presence] {
         struct Run {
             let position: Int
             var members: [Int]
@@ -29,7 +30,7 @@ public struct Presence: Sendable, Hashable {
         var runs: [Run] = []
         // The run that a position is in, by position.
         var current: [Int] = []
-        for (step, set) in sets.enumerated() {
+        for (step, set) in zip(steps ?? Array(sets.indices), sets) {
             for sink in set.sinks {
                 let position = sink.position
                 if position >= current.count {

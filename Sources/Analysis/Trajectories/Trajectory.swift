@@ -1,8 +1,8 @@
 /// A link between two presences: the sink moved.
 public struct Hop: Sendable, Hashable {
-    /// The last step at the old position, as a place in the pass.
+    /// The last step at the old position.
     public let fromStep: Int
-    /// The first step at the new position, as a place in the pass.
+    /// The first step at the new position.
     public let toStep: Int
     /// The old position.
     public let from: Int
@@ -18,9 +18,9 @@ public struct Trajectory: Sendable, Hashable {
     public let presences: [Int]
     /// The hops between them.
     public let hops: [Hop]
-    /// Place in the pass of its first step.
+    /// Its first step.
     public let first: Int
-    /// Place in the pass of its last step.
+    /// Its last step.
     public let last: Int
     /// The position at its first step.
     public let start: Int
@@ -49,6 +49,13 @@ public struct Trajectory: Sendable, Hashable {
         var isFollower = Array(repeating: false, count: presences.count)
         for follower in followers.compactMap({ $0 }) { isFollower[follower] = true }
         return presences.indices.filter { !isFollower[$0] }.map { head in
+            // Most never move: their slope is 0.
+            guard followers[head] != nil else {
+                let (presence, place) = (presences[head], placed[head])
+                return Trajectory(
+                    presences: [head], hops: [], first: presence.first, last: presence.last, start: place, end: place,
+                    drift: presence.members.count > 1 ? 0 : .nan, distinctPositions: 1)
+            }
             var chain = [head]
             var hops: [Hop] = []
             var current = head

@@ -28,15 +28,24 @@ public struct TrajectorySummary: Sendable, Equatable {
     /// Mean number of positions that a trajectory visits.
     public var distinctPositions: Double
 
-    /// Sums up trajectories of a pass in which sink sets are defined from the first step of `defined` to the last.
-    init(of trajectories: [Trajectory], defined: ClosedRange<Int>) {
+    /// Where the sink sets of a site are defined.
+    struct Span {
+        /// From the first step with a defined set to the last.
+        let steps: ClosedRange<Int>
+        /// Pairs of consecutive steps between them that are looked at.
+        let pairs: Int
+    }
+
+    /// Sums up trajectories of a pass.
+    init(of trajectories: [Trajectory], defined span: Span) {
+        let defined = span.steps
         let hops = trajectories.flatMap(\.hops)
         self.trajectories = Double(trajectories.count)
         births = Double(trajectories.count { $0.first > defined.lowerBound })
         deaths = Double(trajectories.count { $0.last < defined.upperBound })
         lifetime = Statistics.mean(of: trajectories.lazy.map { Double($0.lifetime) })
         self.hops = Double(hops.count)
-        hopsPerStep = defined.count > 1 ? Double(hops.count) / Double(defined.count - 1) : .nan
+        hopsPerStep = span.pairs > 0 ? Double(hops.count) / Double(span.pairs) : .nan
         hopDistance = Statistics.mean(of: hops.lazy.map { Double($0.distance) })
         hopLength = Statistics.mean(of: hops.lazy.map { Double(abs($0.distance)) })
         netDisplacement = Statistics.mean(of: trajectories.lazy.map { Double($0.netDisplacement) })

@@ -45,6 +45,12 @@ struct DatasetReader: Sendable {
         }
     }
 
+    /// Bytes from which on a box is read by several threads.
+    private static let sharedBytes = 256 << 10
+
+    /// Looked up once: it takes several files of the system.
+    private static let processors = ProcessInfo.processInfo.activeProcessorCount
+
     /// Entries of the tables of ids and of hashes, at most.
     private static let tableLimit = 1 << 22
 
@@ -112,7 +118,8 @@ struct DatasetReader: Sendable {
         let first = zip(box.origin, chunkShape).map { $0 / $1 }
         let end = zip(zip(box.origin, box.shape), chunkShape).map { ($0.0 + $0.1 + $1 - 1) / $1 }
         let cells = Box(origin: first, shape: zip(end, first).map { $0 - $1 }).indices
-        let threads = min(cells.count, threads ?? ProcessInfo.processInfo.activeProcessorCount)
+        // Of little, to wake the other threads takes longer than to read it.
+        let threads = box.count * elementSize < Self.sharedBytes ? 1 : min(cells.count, threads ?? Self.processors)
         guard threads > 1 else {
             try ChunkWorkspace.withOne { workspace in
                 for cell in cells { try decode(chunk(cell), workspace, target, box) }

@@ -52,6 +52,9 @@ public struct SchemaDocument: Codable, Equatable, Sendable {
         signals: Signal.allCases.map { Part(name: $0, meaning: $0.meaning) }, scalars: Schema.scalars,
         datasets: Schema.datasets, guided: Schema.guidedPaths.sorted())
 
+    /// ``current`` as JSON, written once.
+    static let currentJSON = Result { try current.json() }
+
     /// The document as JSON, with sorted keys and a line an entry. Errors: none in practice; JSONEncoder's otherwise.
     public func json() throws -> String {
         let encoder = JSONEncoder()

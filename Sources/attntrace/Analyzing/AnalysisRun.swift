@@ -20,7 +20,7 @@ struct AnalysisRun: Sendable {
     let replaces: Bool
 
     /// Traces of a child at most: its result is known when it has ended.
-    private static let partLimit = 16
+    private static let partLimit = 32
 
     /// Does all that is not done yet, and gives what came of every trace. Errors: `AnalysisError.settingsDiffer`; ``Stopped``.
     func run() throws -> [CohortEntry] {
@@ -32,7 +32,7 @@ struct AnalysisRun: Sendable {
         let results = Mutex<[CohortEntry]>([])
         let stop = Mutex<(any Error)?>(nil)
         let workers = max(1, min(threads, paths.count))
-        let share = max(1, min(Self.partLimit, paths.count / (workers * 3)))
+        let share = max(1, min(Self.partLimit, paths.count / (workers * 2)))
         DispatchQueue.concurrentPerform(iterations: workers) { _ in
             while stop.withLock({ $0 == nil }) {
                 let part = pending.withLock { rest in

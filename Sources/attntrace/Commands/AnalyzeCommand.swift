@@ -25,6 +25,7 @@ struct AnalyzeCommand: ReadsTraces {
     @OptionGroup var choice: MetricsOptions
     @OptionGroup var cohort: CohortOptions
     @OptionGroup var result: TableOutput
+    @OptionGroup var view: ViewOptions
     @Option(
         help:
             "Beside the JSON, write each trace's whole result in other forms: csv (a folder of tidy tables), hdf5; separated by commas. Takes a folder as --output."
@@ -93,7 +94,8 @@ struct AnalyzeCommand: ReadsTraces {
             let entries = try run.run()
             let failed = entries.contains { if case .failure = $0.outcome { true } else { false } }
             if shard == nil {
-                try AnalysisFolder.finish(Cohort(of: entries, options, threads: threads), in: run.folder, result)
+                try AnalysisFolder.finish(
+                    Cohort(of: entries, options, threads: threads), in: run.folder, result, view)
             } else {
                 try Terminal.output("\(entries.count) traces; attntrace merge brings the shares together\n")
             }
@@ -154,36 +156,51 @@ struct AnalyzeCommand: ReadsTraces {
         if let output = result.output, output.hasSuffix(".h5") {
             return try LabelledFile.write(found.labelled, to: output, replacing: result.force)
         }
-        try result.write(result.chosen == .csv ? found.headlines : found.overview, isShort: true) { found.json }
+        if result.chosen == .table, !view.isFull(result) {
+            try result.write(found.digest(width: Terminal.width) + "\n")
+        } else {
+            try result.write(result.chosen == .csv ? found.headlines : found.overview, isShort: true) { found.json }
+        }
         guard result.chosen != .json else { return }
         for (metric, reason) in found.leftOut { Terminal.warn("left out: \(metric): \(reason)".onOneLine) }
     }
 
-    /// Prints the metrics; of a trace with what it lacks for each.
+    /// Prints the metrics; of a trace with what it reads and lacks for each.
     private func list(of pass: TracePass?) throws {
         let metrics = try MetricCatalog.all(choice.settings().options)
+        func names(_ inputs: some Sequence<Input>) -> String {
+            inputs.map(\.description).sorted().joined(separator: ", ")
+        }
+        let lines = metrics.map { metric in
+            let kind = type(of: metric)
+            return (
+                name: kind.name, reads: pass.map { names(metric.inputs(of: $0.subject)) } ?? "",
+                lacks: pass.map { names($0.missingInputs(of: metric)) } ?? "",
+                isOnRequest: MetricCatalog.onRequest.contains(kind.name), what: kind.summary
+            )
+        }
+        let ofTrace = pass == nil ? [] : [Column("reads", .text), Column("lacks", .text)]
         let table = Table(
             name: "metrics",
-            columns: [Column("metric", .text), Column("reads", .text), Column("lacks", .text)]
-                .filter { pass != nil || $0.name == "metric" } + [Column("what", .text)],
-            rows: metrics.map { metric in
-                let what = Cell.text(type(of: metric).summary)
-                guard let pass else { return [.text(type(of: metric).name), what] }
-                func names(_ inputs: some Sequence<Input>) -> Cell {
-                    .text(inputs.map(\.description).sorted().joined(separator: ", "))
-                }
-                return [
-                    .text(type(of: metric).name), names(metric.inputs(of: pass.subject)),
-                    names(pass.missingInputs(of: metric)), what,
-                ]
+            columns: [Column("metric", .text)] + ofTrace + [Column("by_name_only", .flag), Column("what", .text)],
+            rows: lines.map { line in
+                let ofTrace: [Cell] = pass == nil ? [] : [.text(line.reads), .text(line.lacks)]
+                return [.text(line.name)] + ofTrace + [.flag(line.isOnRequest), .text(line.what)]
             })
-        try result.write(table, isShort: true) { table.json }
+        guard result.chosen == .table else { return try result.write(table) { table.json } }
+        var text = ""
+        for line in lines {
+            text += line.name + (line.isOnRequest ? "  (only where --metrics names it)" : "") + "\n    \(line.what)\n"
+            if !line.reads.isEmpty { text += "    reads \(line.reads)\n" }
+            if !line.lacks.isEmpty { text += "    LACKS \(line.lacks)\n" }
+        }
+        try result.write(text + "# formulas, units and what is undefined: docs/metrics.md\n")
     }
 }
 
 extension AnalysisFolder {
     /// Writes what a cohort comes to, prints it, and names what did not count.
-    static func finish(_ cohort: Cohort, in folder: AnalysisFolder, _ result: TableOutput) throws {
+    static func finish(_ cohort: Cohort, in folder: AnalysisFolder, _ result: TableOutput, _ view: ViewOptions) throws {
         try folder.write(cohort)
         for duplicate in cohort.duplicates {
             Terminal.warn("\(duplicate.path): the same trace as \(duplicate.of): counted once".onOneLine)
@@ -193,7 +210,9 @@ extension AnalysisFolder {
             Terminal.warn("left out of \(item.traces) traces: \(item.metric): \(item.reason)".onOneLine)
         }
         switch result.chosen {
-        case .table: try Terminal.output(cohort.overview.text(limit: result.rows > 0 ? result.rows : nil) + "\n")
+        case .table:
+            let text = view.isFull(result) ? cohort.overview.text() : cohort.digest(width: Terminal.width)
+            try Terminal.output(text + "\n")
         case .csv: try Terminal.output((cohort.groupNames.isEmpty ? cohort.table : cohort.groupTable).csv())
         case .json: try Terminal.output(cohort.json.text() + "\n")
         }

@@ -19,6 +19,7 @@ struct MergeCommand: ParsableCommand {
 
     @OptionGroup var cohort: CohortOptions
     @OptionGroup var result: TableOutput
+    @OptionGroup var view: ViewOptions
     @Option(help: "Threads.")
     var threads: Int?
     @Argument(help: "Folders of results.")
@@ -40,7 +41,7 @@ struct MergeCommand: ParsableCommand {
             Terminal.warn("\(item.path): failed in \(item.failed), counted in \(item.counted): not counted".onOneLine)
         }
         try folder.take(cohort, replacing: result.force)
-        try AnalysisFolder.finish(cohort, in: folder, result)
+        try AnalysisFolder.finish(cohort, in: folder, result, view)
         if !cohort.failures.isEmpty { throw ExitCode(Failure.badData) }
     }
 }

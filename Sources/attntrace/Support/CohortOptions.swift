@@ -5,7 +5,7 @@ import ArgumentParser
 struct CohortOptions: ParsableArguments {
     @Option(
         help:
-            "Fields by which traces are grouped, separated by commas: model, sampler, sampler.NAME (a parameter), causality, prompt_id, seed, intervention, folder ..."
+            "Fields by which traces are grouped, separated by commas: model, sampler, sampler.NAME (a parameter), causality, prompt_id, seed, intervention, folder, gold_document (place of the document with the evidence) ..."
     )
     var groupBy: String?
     @Option(help: "Share of the bootstrap's means that lies within the interval.")

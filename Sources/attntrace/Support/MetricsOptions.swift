@@ -29,9 +29,16 @@ struct MetricsOptions: ParsableArguments {
     var reach = 1
     @Option(help: "Cost, in positions, of leaving a presence unlinked.")
     var unmatchedCost = 16
+    @Option(help: "Permutations of positions that trajectories are set against; 0 leaves their null out.")
+    var nullPermutations = LinkingOptions().nullPermutations
     @Option(help: "How many tokens count as the first.")
     var firstTokens = 4
-
+    @Option(help: "rows: how many of a row's largest weights count as its top.")
+    var topKeys = MetricOptions().topKeys
+    @Option(help: "step_stability: how many keys of a query are held against those of the step before.")
+    var stableKeys = MetricOptions().stableKeys
+    @Option(help: "like_rows: answer rows of a window.")
+    var answerWindow = MetricOptions().answerWindow
     @Option(help: "Random draws of each null of the metric nulls.")
     var null = MetricOptions().nullDraws
     @OptionGroup var thresholds: ThresholdOptions
@@ -41,8 +48,12 @@ struct MetricsOptions: ParsableArguments {
         var settings = AnalysisSettings()
         settings.options.rule = try rule.sinkRule()
         settings.options.scope = try rule.scope()
-        settings.options.linking = LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost)
+        settings.options.linking = LinkingOptions(
+            gap: gap, reach: reach, unmatchedCost: unmatchedCost, nullPermutations: nullPermutations)
         settings.options.firstTokens = firstTokens
+        settings.options.topKeys = topKeys
+        settings.options.stableKeys = stableKeys
+        settings.options.answerWindow = answerWindow
         settings.options.nullDraws = null
         thresholds.apply(to: &settings.options)
         try settings.options.validate()

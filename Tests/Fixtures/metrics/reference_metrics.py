@@ -1,7 +1,7 @@
 """An independent, plain implementation of the sink metrics, to check Sources/Analysis against.
 
 Loops rather than cleverness: each function is its definition written out. Definitions are those of
-docs/metrics/sinks.md. Needs numpy and scipy; `metrics_of_file` also needs h5py.
+docs/metrics.md. Needs numpy and scipy; `metrics_of_file` also needs h5py.
 
     from reference_metrics import metrics_of_file
     metrics_of_file("run.h5", rule="excess", epsilon=3)["headline"]["floating_index"]
@@ -465,7 +465,7 @@ def site_values(trace, layer, head, members, rule, gap, reach, unmatched_cost, n
         "strength": mean(strength(t, j) for t, j in instances),
         "strength_over_uniform": mean(frames[t].received[j] / frames[t].uniform[j] for t, j in instances),
         "sinks_above_30_percent": mean(sum(strength(t, j) > 0.3 for j in sets[t][0]) for t in defined),
-        "static_share": mean(float(j in static) for _, j in instances),
+        "static_share": mean(float(p[2] in static) for p in found),
         "presences": float(len(found)) if defined else NAN,
         "dwell": mean(p[1] - p[0] + 1 for p in found),
     }

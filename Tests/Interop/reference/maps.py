@@ -20,6 +20,8 @@ class Maps:
             self.queries = file["query"][()]
             self.keys = len(file["key"])
             self.is_masked = (base if group and "is_masked" in base else file)["is_masked"][()].astype(bool)
+            if group == "unconditional":
+                self.is_masked[:, : self.prompt] = True
             self.regions = None
             if "region" in file:
                 names = [name.decode() for name in file["region_name"][()]]
@@ -88,12 +90,14 @@ def row_means(maps, rows):
 
 
 def stability(maps, top=8):
-    """Overlap of top keys with those of the step before, (map step - 1, layer, head)."""
+    """Overlap of top keys with those of the step before, (map step - 1, layer, head); NaN across a hole."""
     top = min(top, maps.keys)
     keys = np.argsort(-maps.values, -1, kind="stable")[..., :top]
     picked = np.zeros(maps.values.shape, bool)
     np.put_along_axis(picked, keys, True, -1)
-    return (picked[1:] & picked[:-1]).sum(-1).mean(-1) / top
+    shared = (picked[1:] & picked[:-1]).sum(-1).mean(-1) / top
+    shared[np.diff(maps.steps) != 1] = np.nan
+    return shared
 
 
 def region_names(maps):

@@ -1,6 +1,6 @@
 """The metrics of received sums, written from their formulas over whole arrays, to check Sources/Analysis against.
 
-Each takes a `Received`, read with h5py, and gives {quantity: array}; axes as in docs/metrics/sinks.md. Made for whole
+Each takes a `Received`, read with h5py, and gives {quantity: array}; axes as in docs/metrics.md. Made for whole
 traces: all steps, layers, heads and keys.
 """
 

@@ -1,6 +1,6 @@
 """What attntrace says of vectors, norms, residual stream and answers, computed again from the file with NumPy.
 
-Whole arrays, and the definitions of docs/metrics/vectors.md and docs/metrics/answers.md written out. Nothing here is fast.
+Whole arrays, and the definitions of docs/metrics.md written out. Nothing here is fast.
 """
 
 import collections
@@ -17,7 +17,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "Fixtures/metrics"))
 from reference_metrics import parse_rule, read_trace, received_frames, sink_sets  # noqa: E402
 
-TERMS = ["query_norm", "key_norm", "cosine", "logit"]
+TERMS = ["query_norm", "key_norm", "norm_product", "cosine", "logit"]
 
 
 class File:
@@ -108,7 +108,7 @@ def logits_of_vectors(f, place, l, h):
     nq, nk = np.linalg.norm(q, axis=1)[:, None], np.linalg.norm(k, axis=1)[None, :]
     product = q @ k.T
     ones = np.ones_like(product)
-    return [nq * ones, nk * ones, product / (nq * nk), product / np.sqrt(f.channels)]
+    return [nq * ones, nk * ones, nq * nk, product / (nq * nk), product / np.sqrt(f.channels)]
 
 
 def logits_of_maps(f, place, l, h):
@@ -120,7 +120,7 @@ def logits_of_maps(f, place, l, h):
     with np.errstate(divide="ignore"):
         logit = np.where(covered, np.log(a), 0) + f["logsumexp"][place, l, h].astype(np.float64)[:, None]
     ones = np.ones_like(a)
-    return [nq * ones, nk * ones, logit * np.sqrt(f.channels) / (nq * nk), logit], covered, a
+    return [nq * ones, nk * ones, nq * nk, logit * np.sqrt(f.channels) / (nq * nk), logit], covered, a
 
 
 def qk_decomposition(f, route, **rule):
@@ -166,7 +166,7 @@ def route_gaps(f):
         for l in range(shape[0]):
             for h in range(shape[1]):
                 seen = f.seen(step, (l, h))
-                nq, nk, _, first = logits_of_vectors(f, place, l, h)
+                nq, nk, _, _, first = logits_of_vectors(f, place, l, h)
                 (*_, second), covered, _ = logits_of_maps(f, place, l, h)
                 gaps[l][h].append(np.abs(first - second)[seen & covered])
                 # Vectors are rounded by 2^-11 each, weights too.
@@ -240,7 +240,7 @@ def massive_activations(f, size=100, ratio=1000):
     with np.errstate(invalid="ignore", divide="ignore"):
         over = np.where(there & (median > 0), largest / median, np.nan)
     return dict(
-        massive_count=massive.sum(axis=(0, 2)), massive_share=massive.sum(axis=(0, 2)) / there.sum(axis=(0, 2)),
+        massive_count=massive.sum(axis=(0, 2)) / len(massive), massive_share=massive.sum(axis=(0, 2)) / there.sum(axis=(0, 2)),
         max_over_median=mean(over, axis=(0, 2)), max_over_median_largest=np.nanmax(over, axis=(0, 2)),
         massive_steps_by_position=massive.sum(axis=0)), channels
 

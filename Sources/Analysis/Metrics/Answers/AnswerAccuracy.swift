@@ -11,7 +11,7 @@ public struct AnswerAccuracy: Metric {
     public static let name = "answer_accuracy"
     /// What it is, in a line.
     public static let summary =
-        "exact match, F1 and substring match of the answer, normalised as SQuAD's"
+        "exact match, F1 and substring match of the answer, normalised as SQuAD's: share (arXiv 1606.05250)"
 
     /// Scores the answer.
     public init() {}

@@ -12,7 +12,7 @@ public struct RetrievalHeads: Metric {
     public static let name = "retrieval_heads"
     /// What it is, in a line.
     public static let summary =
-        "how often a head's top key holds the emitted token within the evidence (arXiv 2404.15574)"
+        "how often a head's top key holds the emitted token within the evidence, 1 / token (arXiv 2404.15574)"
 
     /// The least share of the evidence's tokens that an answer must hold for the trace to count; nil: every trace counts.
     /// Theirs is more than 0.5.

@@ -13,6 +13,9 @@ import TraceFormat
 public struct RegionFlow: Metric {
     /// `region_flow`.
     public static let name = "region_flow"
+    /// What it is, in a line.
+    public static let summary =
+        "what regions give to regions, and rollout over layers: share (Abnar and Zuidema 2020; arXiv 2601.07894)"
 
     /// Numbers that a matrix for each step may hold together: 32 MiB.
     static let limit = 4 << 20

@@ -17,27 +17,13 @@ struct RegionPartition: Sendable {
             let places = subject.regionOfPosition.prefix(subject.keyCount)
             let other = subject.regions.count
             fixed = places.map { Int32($0 < 0 ? other : $0) }
-            names = Self.unique(subject.regions.map(\.name) + (places.contains { $0 < 0 } ? ["other"] : []))
+            names = subject.regions.map(\.name) + (places.contains { $0 < 0 } ? ["other"] : [])
         } else if subject.causality == .causal {
             fixed = (0..<subject.keyCount).map { $0 < subject.promptLength ? 0 : 1 }
             names = ["prompt", "generated"]
         } else {
             fixed = []
             names = QueryClass.allCases.map { "\($0)" }
-        }
-    }
-
-    /// Names of which none is there twice: documents may share a title, and the second is told as `title (2)`.
-    private static func unique(_ names: [String]) -> [String] {
-        var taken: Set<String> = []
-        return names.map { name in
-            var unique = name
-            var number = 2
-            while !taken.insert(unique).inserted {
-                unique = "\(name) (\(number))"
-                number += 1
-            }
-            return unique
         }
     }
 

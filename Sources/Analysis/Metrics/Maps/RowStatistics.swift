@@ -2,7 +2,7 @@ import CKernels
 import TraceFormat
 
 /// What rows of attention come to: entropy, attended distance, mass on masked keys, on the first k keys and on the k
-/// largest, largest weight; docs/metrics/maps.md.
+/// largest, largest weight; docs/metrics.md.
 ///
 /// From maps, on the weights as they are stored: rows are not normalised again, and their sum is among the results.
 /// Where a trace has no maps, from the signals `rows` and `distance`, which a capture takes of the exact rows. A mean is
@@ -10,6 +10,9 @@ import TraceFormat
 public struct RowStatistics: Metric {
     /// `rows`.
     public static let name = "rows"
+    /// What it is, in a line.
+    public static let summary =
+        "entropy (nat), distance (positions), masses and largest weight of rows of attention: share"
 
     /// Where the numbers come from.
     public enum Source: String, Sendable {
@@ -70,7 +73,9 @@ public struct RowStatistics: Metric {
 
     private func recordedStatistics(of subject: Subject) -> [RowStatistic] {
         RowStatistic.allCases.filter { statistic in
-            statistic.signal.map { subject.trace.contains($0.of(subject.pass)) } ?? false
+            // Recorded, it counts what the conditional pass was fed masked, in both passes.
+            if statistic == .maskMass, subject.pass == .unconditional { return false }
+            return statistic.signal.map { subject.trace.contains($0.of(subject.pass)) } ?? false
         }
     }
 

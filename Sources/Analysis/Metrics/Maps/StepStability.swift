@@ -2,11 +2,14 @@ import CKernels
 import TraceFormat
 
 /// How far the keys that a query looks at stay the same from step to step: of the k keys of its largest weights, the share
-/// that also is among those of the step before (arXiv 2509.24014, 2510.14973). Consecutive steps are those that keep
-/// maps; ties go to the lower key.
+/// that also is among those of the step before (arXiv 2509.24014, 2510.14973). Only of steps that
+/// keep maps, and whose step before does; ties go to the lower key.
 public struct StepStability: Metric {
     /// `step_stability`.
     public static let name = "step_stability"
+    /// What it is, in a line.
+    public static let summary =
+        "share of a query's top k keys that are those of the step before (arXiv 2509.24014, 2510.14973)"
 
     /// How many keys of a query are compared.
     public let top: Int
@@ -26,7 +29,7 @@ public struct StepStability: Metric {
     /// The overlap by layer and head, and by step and layer.
     public func result(_ outcome: Outcome, on subject: Subject) -> MetricResult {
         let meaning =
-            "share of a query's k keys of largest weight that it had at the kept step before; mean over queries"
+            "share of a query's k keys of largest weight that it had at the step before; mean over queries"
         return MetricResult(
             Self.name, parameters: [("k", .integer(min(top, subject.keyCount)))],
             quantities: [
@@ -39,10 +42,10 @@ public struct StepStability: Metric {
                         Axis("step", .integers(Array(subject.keptSteps.dropFirst()))), .layers(of: subject),
                     ], values: outcome.byStep),
             ],
-            undefined: [("one_step", outcome.byHead.count { $0.isNaN })])
+            undefined: [("no_consecutive_steps", outcome.byHead.count { $0.isNaN })])
     }
 
-    /// Overlaps, NaN where fewer than two steps keep maps.
+    /// Overlaps, NaN where no two steps that follow each other keep maps.
     public struct Outcome: Sendable {
         /// (layer, head).
         let byHead: [Double]
@@ -64,6 +67,12 @@ public struct StepStability: Metric {
             guard let before = last, let after = later.first, let place = later.place else {
                 throw AnalysisError.shapeMismatch(what: "steps were settled before they met")
             }
+            shared.merge(later.shared) { mine, _ in mine }
+            defer {
+                last = later.last
+                lastStep = later.lastStep
+            }
+            guard later.firstStep == lastStep + 1 else { return }
             let size = before.count / heads
             shared[place] = before.withUnsafeBufferPointer { before in
                 after.withUnsafeBufferPointer { after in
@@ -76,12 +85,13 @@ public struct StepStability: Metric {
                     }
                 }
             }
-            shared.merge(later.shared) { mine, _ in mine }
-            last = later.last
         }
 
         /// Place of the first step among those kept.
         var place: Int?
+        /// The first step and the last.
+        let firstStep: Int
+        var lastStep: Int
     }
 
     /// The keys of the last step, and what was shared so far.
@@ -122,7 +132,9 @@ public struct StepStability: Metric {
         /// Ends a step.
         public mutating func absorb(_ layerStep: LayerStep) throws {
             guard !keys.isEmpty, let place = stepPlaces[layerStep.step] else { return }
-            let run = Run(first: keys, last: keys, heads: heads, top: top, place: place)
+            let run = Run(
+                first: keys, last: keys, heads: heads, top: top, place: place, firstStep: layerStep.step,
+                lastStep: layerStep.step)
             try runs[layerStep.layerIndex, default: StepRuns()].insert(run, at: place..<place + 1)
             keys = []
         }

@@ -8,6 +8,9 @@ import TraceFormat
 public struct Absorption: Metric {
     /// `absorption`.
     public static let name = "absorption"
+    /// What it is, in a line.
+    public static let summary =
+        "percent of all attention on the top key, on the rule's sinks, on the first token (arXiv 2601.07894)"
 
     /// The strongest key, then the rule asked for; units left open are settled by the trace.
     public let rules: [SinkRule]

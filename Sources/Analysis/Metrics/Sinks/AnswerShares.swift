@@ -12,7 +12,7 @@ public struct AnswerShares: Metric {
     public static let name = "answer_shares"
     /// One line of it.
     public static let summary =
-        "absorption, and structure against content, on the rows that scored each token: for any two models"
+        "what the top key and each class of token take of answer rows, for any two models: share"
 
     /// Rows of a window.
     public let window: Int
@@ -106,7 +106,7 @@ public struct AnswerShares: Metric {
         private var windows: [Int]
         private var windowTops: [Double]
         private var windowFirsts: [Double]
-        private var growing: [(rows: Int, sums: [Double])]
+        private var growing: [(number: Int, rows: Int, sums: [Double])]
         private let window: Int
 
         init(on subject: Subject, window: Int) {
@@ -121,7 +121,7 @@ public struct AnswerShares: Metric {
             windows = rows
             windowTops = Array(repeating: 0, count: rows.count)
             windowFirsts = windowTops
-            growing = Array(repeating: (0, []), count: rows.count)
+            growing = Array(repeating: (0, 0, []), count: rows.count)
         }
 
         /// Adds a row's shares.
@@ -132,6 +132,9 @@ public struct AnswerShares: Metric {
             let places = (0..<keys).map { base + classes.place(step: step, position: $0) }
             rows[row.layerIndex] += 1
             for place in places { uniformSums[place] += 1 / Double(keys) }
+            // Of a selection the windows of the whole trace that are there entirely.
+            let number = row.index / window
+            if growing[row.layerIndex].number != number { growing[row.layerIndex] = (number, 0, []) }
             if growing[row.layerIndex].sums.count < keys {
                 growing[row.layerIndex].sums += Array(repeating: 0, count: keys - growing[row.layerIndex].sums.count)
             }
@@ -160,7 +163,6 @@ public struct AnswerShares: Metric {
             windows[layer] += 1
             windowTops[layer] += (sums.max() ?? 0) / Double(window)
             windowFirsts[layer] += (sums.first ?? 0) / Double(window)
-            growing[layer] = (0, [])
         }
 
         /// Adds other layers.

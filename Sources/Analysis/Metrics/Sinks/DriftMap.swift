@@ -6,6 +6,9 @@ import TraceFormat
 public struct DriftMap: Metric {
     /// `drift_map`.
     public static let name = "drift_map"
+    /// What it is, in a line.
+    public static let summary =
+        "received mean c_j by layer, step and key, heads averaged: share (arXiv 2601.07894)"
 
     /// Maps received means.
     public init() {}

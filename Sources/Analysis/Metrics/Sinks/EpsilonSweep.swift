@@ -5,6 +5,9 @@ import TraceFormat
 public struct EpsilonSweep: Metric {
     /// `epsilon_sweep`.
     public static let name = "epsilon_sweep"
+    /// What it is, in a line.
+    public static let summary =
+        "percent of keys that are no sinks as the threshold rises (arXiv 2510.15731 App. B, 2410.10781)"
     /// Thresholds of rule `excess`.
     static let excess = (0...10).map(Double.init)
     /// Thresholds of rule `share`.

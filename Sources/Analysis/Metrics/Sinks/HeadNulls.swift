@@ -5,11 +5,14 @@ struct HeadNulls {
     private let site: Site
     private let keys: Int
     private let sets: [SinkSet]
+    /// The steps, and the places of those that the trace's next follows.
+    private let labels: [Int]
+    private let pairs: [Int]
     /// p_t(j) and its sums up to j, (step, key); keys that a step does not see hold 0 and the whole.
     private let shares: [Double]
     private let cumulative: [Double]
 
-    init(of steps: [KeptStep], head: Int, site: Site, rule: SinkRule, causality: Causality) throws {
+    init(of steps: [KeptStep], labels: [Int], head: Int, site: Site, rule: SinkRule, causality: Causality) throws {
         let keys = steps.reduce(0) { max($0, $1.keyCount) }
         var shares = Array(repeating: 0.0, count: steps.count * keys)
         var cumulative = shares
@@ -30,6 +33,8 @@ struct HeadNulls {
         }
         self.site = site
         self.keys = keys
+        self.labels = labels
+        pairs = Statistics.pairs(of: labels)
         self.shares = shares
         self.cumulative = cumulative
         sets = reduction.finish().sets[0]
@@ -38,16 +43,17 @@ struct HeadNulls {
     /// Each of ``NullDistance/names``.
     func distances(linking: LinkingOptions, draws: Int) -> [NullDistance] {
         let steps = Array(sets.indices)
-        let presences = Presence.find(in: sets, gap: linking.gap)
+        let presences = Presence.find(in: sets, at: labels, gap: linking.gap)
         var shuffled: [[Double]] = [[], [], [], []]
         var permuted: [[Double]] = [[], []]
         for replicate in 0..<draws {
             let order = Permutation(of: steps.count, seed: linking.nullSeed, site: site, replicate: replicate).places
             let ordered = order.map { sets[$0] }
             shuffled[0].append(mean(shares, order) / 2)
-            shuffled[1].append(Self.turnover(ordered))
+            shuffled[1].append(turnover(ordered))
             shuffled[2].append(mean(cumulative, order))
-            shuffled[3].append(hopsPerStep(Presence.find(in: ordered, gap: linking.gap), in: ordered, linking))
+            shuffled[3].append(
+                hopsPerStep(Presence.find(in: ordered, at: labels, gap: linking.gap), in: ordered, linking))
             let places = Permutation(of: keys, seed: linking.nullSeed, site: site, replicate: replicate).places
             permuted[0].append(transport(placed: places))
             permuted[1].append(
@@ -57,18 +63,19 @@ struct HeadNulls {
         let hops = hopsPerStep(presences, in: sets, linking)
         return [
             NullDistance(of: mean(shares, steps) / 2, among: shuffled[0]),
-            NullDistance(of: Self.turnover(sets), among: shuffled[1]),
+            NullDistance(of: turnover(sets), among: shuffled[1]),
             NullDistance(of: transport, among: shuffled[2]), NullDistance(of: hops, among: shuffled[3]),
             NullDistance(of: transport, among: permuted[0]), NullDistance(of: hops, among: permuted[1]),
         ]
     }
 
-    /// Mean over pairs of steps that follow each other in an order of sum_j |b_j - a_j|.
+    /// Mean over pairs of steps that follow each other of sum_j |b_j - a_j|, the steps' rows put into an order.
     private func mean(_ rows: [Double], _ order: [Int]) -> Double {
         rows.withUnsafeBufferPointer { rows in
             Statistics.mean(
-                of: zip(order, order.dropFirst()).map { before, after in
-                    Self.distance(
+                of: pairs.map { place in
+                    let (before, after) = (order[place], order[place + 1])
+                    return Self.distance(
                         UnsafeBufferPointer(rebasing: rows[before * keys..<(before + 1) * keys]),
                         UnsafeBufferPointer(rebasing: rows[after * keys..<(after + 1) * keys]))
                 })
@@ -97,8 +104,8 @@ struct HeadNulls {
         return sum
     }
 
-    private static func turnover(_ sets: [SinkSet]) -> Double {
-        Statistics.mean(of: zip(sets, sets.dropFirst()).map { $0.turnover(to: $1) })
+    private func turnover(_ sets: [SinkSet]) -> Double {
+        Statistics.mean(of: pairs.map { sets[$0].turnover(to: sets[$0 + 1]) })
     }
 
     /// Transport where every position stands elsewhere.
@@ -107,7 +114,7 @@ struct HeadNulls {
         for (position, place) in places.enumerated() { origin[place] = position }
         return shares.withUnsafeBufferPointer { shares in
             Statistics.mean(
-                of: sets.indices.dropLast().map { step in
+                of: pairs.map { step in
                     var (sum, distance) = (0.0, 0.0)
                     for position in origin {
                         sum += shares[(step + 1) * keys + position] - shares[step * keys + position]
@@ -124,9 +131,10 @@ struct HeadNulls {
         guard let first = sets.firstIndex(where: \.isDefined), let last = sets.lastIndex(where: \.isDefined) else {
             return .nan
         }
-        guard last > first else { return .nan }
+        let count = pairs.count { first..<last ~= $0 }
+        guard count > 0 else { return .nan }
         let followers = Linking.followers(
             of: presences, placed: placed ?? presences.map(\.position), options: linking)
-        return Double(followers.count { $0 != nil }) / Double(last - first)
+        return Double(followers.count { $0 != nil }) / Double(count)
     }
 }

@@ -7,6 +7,9 @@ import TraceFormat
 public struct LikeRowsMetric: Metric {
     /// `like_rows`.
     public static let name = "like_rows"
+    /// What it is, in a line.
+    public static let summary =
+        "movement on answer rows and windows of them, comparable between any two models; share, positions"
 
     /// When a key is a sink; a unit that single rows lack is replaced.
     public let rule: SinkRule
@@ -101,14 +104,16 @@ public struct LikeRowsMetric: Metric {
             (name: "first_key_uniform", unit: "share"),
         ]
 
-        init(sets: [SinkSet], flow: FlowReduction.Outcome, site: Int) {
-            let turnovers = zip(sets, sets.dropFirst()).map { $0.turnover(to: $1) }
+        /// `steps`: the places of the rows, or windows, among all.
+        init(sets: [SinkSet], steps: [Int], flow: FlowReduction.Outcome, site: Int) {
+            let pairs = Statistics.pairs(of: steps)
+            let turnovers = pairs.map { sets[$0].turnover(to: sets[$0 + 1]) }
             let keys = flow.topKeys[site]
             count = sets.count
             values = [
                 Statistics.mean(of: flow.variations[site]), Statistics.mean(of: turnovers),
                 Statistics.mean(of: flow.transports[site]),
-                Statistics.mean(of: zip(keys, keys.dropFirst()).lazy.map { $0 == $1 ? 0 : 1 }),
+                Statistics.mean(of: pairs.lazy.map { keys[$0] == keys[$0 + 1] ? 0 : 1 }),
                 keys.isEmpty ? .nan : Double(Set(keys).count), Statistics.mean(of: flow.firstKeyShares[site]),
                 Statistics.mean(of: flow.firstKeyUniform),
             ]

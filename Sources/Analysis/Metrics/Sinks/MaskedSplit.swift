@@ -7,6 +7,9 @@ import TraceFormat
 public struct MaskedSplit: Metric {
     /// `masked_split`.
     public static let name = "masked_split"
+    /// What it is, in a line.
+    public static let summary =
+        "how far masked queries and all others look elsewhere: share (arXiv 2510.15731 Fig. 6)"
 
     /// Splits received sums.
     public init() {}

@@ -7,6 +7,8 @@ struct NullDistance: Sendable {
     let score: Double
     /// (1 + draws at or below the observed) / (draws + 1).
     let lowerTail: Double
+    /// Whether the tail is defined, and there are draws enough for it to be 0.05: 19.
+    let canBeLow: Bool
 
     init(of observed: Double, among draws: [Double]) {
         let known = draws.filter { !$0.isNaN }
@@ -17,6 +19,7 @@ struct NullDistance: Sendable {
         // Sums of the same numbers in another order differ by rounding: that is a tie.
         let low = known.count { $0 <= observed + 1e-12 * abs(observed) }
         lowerTail = observed.isNaN || known.isEmpty ? .nan : Double(1 + low) / Double(known.count + 1)
+        canBeLow = !lowerTail.isNaN && known.count >= 19
     }
 
     /// Nothing is known.

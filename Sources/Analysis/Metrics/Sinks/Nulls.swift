@@ -11,6 +11,9 @@ import TraceFormat
 public struct Nulls: Metric {
     /// `nulls`.
     public static let name = "nulls"
+    /// What it is, in a line.
+    public static let summary =
+        "movement against chance, steps shuffled and positions permuted: deviations, probability"
 
     /// When a key is a sink; a unit left open is settled by the trace.
     public let rule: SinkRule
@@ -55,6 +58,7 @@ public struct Nulls: Metric {
         let axes = [layers, Axis.heads(of: subject)]
         let heads = subject.heads.count
         var quantities: [Quantity] = []
+        var undefined: [(reason: String, count: Int)] = []
         for (prefix, found) in [("", outcome.received), ("answer_", outcome.answers)] where !found.isEmpty {
             for (place, measure) in NullDistance.names.enumerated() {
                 let distances = subject.layers.indices.flatMap { layer in
@@ -81,8 +85,13 @@ public struct Nulls: Metric {
                     }
                 }
                 let low = { (distance: NullDistance) in
-                    distance.lowerTail.isNaN ? Double.nan : distance.lowerTail <= 0.05 ? 1 : 0
+                    distance.canBeLow ? distance.lowerTail <= 0.05 ? 1.0 : 0 : .nan
                 }
+                undefined.append(
+                    (
+                        name + "_low_share_cannot_fire",
+                        distances.count { !$0.lowerTail.isNaN && !$0.canBeLow }
+                    ))
                 quantities.append(
                     Quantity(
                         name + "_z_by_layer", unit: "deviations", "mean over heads", axes: [layers],
@@ -103,7 +112,7 @@ public struct Nulls: Metric {
                 ("rule", .text(rule.description)), ("answer_rule", .text(rule.onAnswerRows.description)),
                 ("draws", .integer(draws)), ("tail", .text("lower")),
             ] + linking.resultParameters.filter { $0.name != "null_permutations" },
-            quantities: quantities)
+            quantities: quantities, undefined: undefined.filter { $0.count > 0 })
     }
 
     /// Steps of a layer, and then the distances of its heads from chance.
@@ -151,19 +160,25 @@ public struct Nulls: Metric {
 
         /// Draws the nulls of the layers that are whole.
         public mutating func settle() throws {
-            for (layer, kept) in steps { received[layer] = try distances(kept, layer: layer, rule: metric.rule) }
+            for (layer, kept) in steps {
+                received[layer] = try distances(kept, labels: subject.steps, layer: layer, rule: metric.rule)
+            }
             for (layer, kept) in rows {
-                answers[layer] = try distances(kept, layer: layer, rule: metric.rule.onAnswerRows)
+                answers[layer] = try distances(
+                    kept, labels: kept.keys.sorted(), layer: layer, rule: metric.rule.onAnswerRows)
             }
             steps = [:]
             rows = [:]
         }
 
-        private func distances(_ kept: [Int: KeptStep], layer: Int, rule: SinkRule) throws -> [[NullDistance]] {
+        private func distances(
+            _ kept: [Int: KeptStep], labels: [Int], layer: Int, rule: SinkRule
+        ) throws -> [[NullDistance]] {
             let ordered = kept.sorted { $0.key < $1.key }.map(\.value)
             return try subject.heads.enumerated().map { index, head in
                 try HeadNulls(
-                    of: ordered, head: index, site: Site(layer: subject.layers[layer], head: head), rule: rule,
+                    of: ordered, labels: labels, head: index, site: Site(layer: subject.layers[layer], head: head),
+                    rule: rule,
                     causality: subject.causality
                 ).distances(linking: metric.linking, draws: metric.draws)
             }

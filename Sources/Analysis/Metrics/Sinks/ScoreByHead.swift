@@ -4,6 +4,9 @@ import TraceFormat
 public struct ScoreByHead: Metric {
     /// `score_by_head`.
     public static let name = "score_by_head"
+    /// What it is, in a line.
+    public static let summary =
+        "the top score in the rule's unit, and the spread of all scores (arXiv 2510.15731 Fig. 3, 5)"
 
     /// What keys are measured by; that of rule `excess` where left open.
     public let unit: ScoreUnit?

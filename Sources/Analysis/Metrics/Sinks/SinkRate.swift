@@ -5,6 +5,9 @@ import TraceFormat
 public struct SinkRate: Metric {
     /// `sink_rate`.
     public static let name = "sink_rate"
+    /// What it is, in a line.
+    public static let summary =
+        "percent of layers and heads in which a key receives more than epsilon on average (arXiv 2410.10781)"
 
     /// The threshold of the rates by key.
     public let epsilon: Double

@@ -5,6 +5,9 @@ import TraceFormat
 public struct SinkTokens: Metric {
     /// `sink_tokens`.
     public static let name = "sink_tokens"
+    /// What it is, in a line.
+    public static let summary =
+        "which tokens, and which classes of tokens, are sinks: count, share of all sinks (arXiv 2510.15731 Table 2)"
 
     /// When a key is a sink; a unit left open is settled by the trace.
     public let rule: SinkRule

@@ -8,6 +8,9 @@ import TraceFormat
 public struct Sinks: Metric {
     /// `sinks`.
     public static let name = "sinks"
+    /// What it is, in a line.
+    public static let summary =
+        "how many sinks, what they hold, and how they move; count, share, steps, positions (arXiv 2510.15731, 2601.07894)"
 
     /// When a key is a sink; a unit left open is settled by the trace.
     public let rule: SinkRule

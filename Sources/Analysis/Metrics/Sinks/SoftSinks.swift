@@ -8,6 +8,9 @@ import TraceFormat
 public struct SoftSinks: Metric {
     /// `soft_sinks`.
     public static let name = "soft_sinks"
+    /// What it is, in a line.
+    public static let summary =
+        "a weight for every key instead of a set of sinks: effective number, share, centroid (arXiv 2602.17664)"
     /// The slope of the sigmoid.
     static let slope = 5.0
     /// How many deviations above the mean a weight is one half.

@@ -5,6 +5,9 @@ import TraceFormat
 public struct StructureShare: Metric {
     /// `structure_share`.
     public static let name = "structure_share"
+    /// What it is, in a line.
+    public static let summary =
+        "share of all attention on each class of token, and over what uniform attention gives (arXiv 2601.07894)"
 
     /// Measures shares of token classes.
     public init() {}

@@ -10,7 +10,7 @@ public struct MassiveActivations: Metric {
     public static let name = "massive_activations"
     /// What it is, in a line.
     public static let summary =
-        "activations above 100 and 1000 times the median, by depth and channel (arXiv 2402.17762)"
+        "activations above 100 and 1000 times the median, by depth and channel: count, ratio (arXiv 2402.17762)"
 
     /// What |x| must exceed.
     public let size: Double
@@ -49,8 +49,9 @@ public struct MassiveActivations: Metric {
             Self.name, parameters: [("size", .number(size)), ("ratio", .number(ratio))],
             quantities: [
                 Quantity(
-                    "massive_count", unit: "count", "(step, position) whose largest activation is massive",
-                    axes: [depth], values: outcome.counts.map(Double.init)),
+                    "massive_count", unit: "positions/step",
+                    "positions whose largest activation is massive, mean over the steps that keep rows; of a causal trace, which keeps each row once, all positions",
+                    axes: [depth], values: zip(outcome.counts, outcome.steps).map { Double($0) / Double($1) }),
                 Quantity(
                     "massive_share", unit: "share", "share of all (step, position)", axes: [depth],
                     values: outcome.shares),
@@ -99,6 +100,8 @@ public struct MassiveActivations: Metric {
         }
         /// Massive (step, position), by depth.
         public let counts: [Int]
+        /// Steps that were looked at, by depth; one of a causal trace.
+        public let steps: [Int]
         /// Their share, by depth.
         public let shares: [Double]
         /// Mean of largest over median, by depth.
@@ -128,6 +131,7 @@ public struct MassiveActivations: Metric {
         private let ratio: Double
         private let positions: Int
         private var all: [Int]
+        private var steps: [Int]
         private var ratios: Means
         private var largestRatios: [Double]
         private var byPosition: [Int]
@@ -139,6 +143,7 @@ public struct MassiveActivations: Metric {
             self.ratio = ratio
             self.positions = positions
             all = Array(repeating: 0, count: depths)
+            steps = all
             ratios = Means(count: depths)
             largestRatios = Array(repeating: .nan, count: depths)
             byPosition = Array(repeating: 0, count: depths * positions)
@@ -147,6 +152,7 @@ public struct MassiveActivations: Metric {
         /// Looks at one depth of a step.
         public mutating func absorb(_ depthStep: DepthStep) throws {
             let depth = depthStep.depth
+            steps[depth] += 1
             for position in depthStep.largest.indices where !depthStep.largest[position].isNaN {
                 let (largest, median) = (Double(depthStep.largest[position]), Double(depthStep.median[position]))
                 all[depth] += 1
@@ -171,6 +177,7 @@ public struct MassiveActivations: Metric {
         public mutating func merge(_ other: Gathering) throws {
             for depth in all.indices {
                 all[depth] += other.all[depth]
+                steps[depth] += other.steps[depth]
                 let found = other.largestRatios[depth]
                 if !found.isNaN {
                     largestRatios[depth] = largestRatios[depth].isNaN ? found : max(largestRatios[depth], found)
@@ -197,7 +204,7 @@ public struct MassiveActivations: Metric {
                     largest: found.largest)
             }
             return Outcome(
-                counts: counts,
+                counts: counts, steps: steps,
                 shares: counts.indices.map { all[$0] == 0 ? .nan : Double(counts[$0]) / Double(all[$0]) },
                 meanRatios: ratios.values, largestRatios: largestRatios, byPosition: byPosition,
                 channels: list.sorted { ($0.depth, -$0.count, $0.channel) < ($1.depth, -$1.count, $1.channel) },

@@ -27,6 +27,7 @@ struct PairSums: Sendable {
             switch term {
             case .queryNorm: queryNorms[key] / count
             case .keyNorm: keyNorms[key]
+            case .normProduct: queryNorms[key] / count * keyNorms[key]
             case .cosine: cosines[key] / keyNorms[key] / count
             case .logit: logits[key] / count
             }
@@ -44,12 +45,14 @@ struct PairSums: Sendable {
 enum QKTerm: String, CaseIterable, Sendable {
     case queryNorm = "query_norm"
     case keyNorm = "key_norm"
+    case normProduct = "norm_product"
     case cosine
     case logit
 
     var unit: String {
         switch self {
         case .queryNorm, .keyNorm: "L2 norm"
+        case .normProduct: "L2 norm^2"
         case .cosine: "cosine"
         case .logit: "nat"
         }
@@ -59,6 +62,7 @@ enum QKTerm: String, CaseIterable, Sendable {
         switch self {
         case .queryNorm: "|q|"
         case .keyNorm: "|k|"
+        case .normProduct: "|q| |k|"
         case .cosine: "cosine of the angle between q and k"
         case .logit: "q.k / sqrt(head_dim)"
         }

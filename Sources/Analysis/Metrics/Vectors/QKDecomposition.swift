@@ -14,7 +14,7 @@ public struct QKDecomposition: Metric {
     public static let name = "qk_decomposition"
     /// What it is, in a line.
     public static let summary =
-        "|q|, |k|, cosine and score q.k / sqrt(d) of sink columns against others (arXiv 2601.07894)"
+        "|q|, |k|, cosine and score q.k / sqrt(d) in nats, of sinks against other keys (arXiv 2601.07894)"
 
     /// When a key is a sink.
     public let rule: SinkRule
@@ -83,7 +83,7 @@ public struct QKDecomposition: Metric {
                 for (kind, values) in route.kinds[place] {
                     quantities.append(
                         Quantity(
-                            "\(route.route.rawValue)_\(term.rawValue)_\(kind)", unit: term.unit,
+                            "\(outcome.prefix)\(route.route.rawValue)_\(term.rawValue)_\(kind)", unit: term.unit,
                             "\(term.meaning), \(kind.split(separator: "_").joined(separator: " ")) columns, \(how)",
                             axes: sites, values: values))
                 }
@@ -114,6 +114,7 @@ public struct QKDecomposition: Metric {
             let bySteps: [[Double]]
         }
         let parameters: [(name: String, value: JSONValue)]
+        let prefix: String
         let routes: [OfRoute]
         let coverage: [(name: String, unit: String, meaning: String, values: [Double])]
         let undefined: Tally
@@ -295,7 +296,7 @@ public struct QKDecomposition: Metric {
             let (sites, places) = (bySite.values, byStep.values)
             let terms = QKTerm.allCases.indices
             return Outcome(
-                parameters: columns.parameters,
+                parameters: columns.parameters, prefix: columns.prefix,
                 routes: routes.enumerated().map { index, route in
                     Outcome.OfRoute(
                         route: route,

@@ -55,7 +55,7 @@ public struct SinkNorms: Metric {
             quantities: Norm.allCases.enumerated().flatMap { place, norm in
                 ["sinks", "others"].enumerated().map { kind, name in
                     Quantity(
-                        "\(norm.rawValue)_norm_on_\(name)", unit: "L2 norm",
+                        "\(outcome.prefix)\(norm.rawValue)_norm_on_\(name)", unit: "L2 norm",
                         "norm of the \(norm.rawValue)\(norm == .output ? " of the head" : ""), positions that are \(kind == 0 ? "sinks" : "none")",
                         axes: sites, values: outcome.norms[2 * place + kind])
                 }
@@ -65,6 +65,7 @@ public struct SinkNorms: Metric {
     /// Means over steps: for each norm, on sinks and on others, (layer, head).
     public struct Outcome: Sendable {
         let parameters: [(name: String, value: JSONValue)]
+        let prefix: String
         let norms: [[Double]]
         let undefined: Tally
     }
@@ -130,7 +131,9 @@ public struct SinkNorms: Metric {
 
         /// Means.
         public func finish() throws -> Outcome {
-            Outcome(parameters: columns.parameters, norms: norms.map(\.values), undefined: undefined)
+            Outcome(
+                parameters: columns.parameters, prefix: columns.prefix, norms: norms.map(\.values),
+                undefined: undefined)
         }
     }
 }

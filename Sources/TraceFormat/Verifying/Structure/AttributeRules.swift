@@ -111,7 +111,9 @@ struct AttributeRules {
         if let stated = text("schema_sha256"), stated != SHA256Hash.hexadecimal(hash.finish()) {
             log.add(.schemaHash, "@schema_sha256", "is not the SHA-256 of /schema_text")
         }
-        guard text("format_version") == Schema.version, let own = try? SchemaDocument.current.json() else { return }
+        guard text("format_version") == Schema.version, case .success(let own) = SchemaDocument.currentJSON else {
+            return
+        }
         if Array(own.utf8) != schemaText {
             log.add(
                 .schemaText, "schema_text", "is not the schema that this program knows of version \(Schema.version)")
