@@ -52,7 +52,7 @@ public enum MetricCatalog {
             StepStability(top: options.stableKeys),
             Sinks(rule: options.rule, per: options.scope, linking: options.linking),
             LikeRowsMetric(rule: options.rule, per: options.scope, window: options.answerWindow),
-            AnswerShares(),
+            AnswerShares(window: options.answerWindow),
             SoftSinks(),
             Absorption(rule: options.rule),
             EpsilonSweep(unit: options.rule.unit),
