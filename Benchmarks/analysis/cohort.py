@@ -196,7 +196,7 @@ def measure(path, with_null):
         "strength": sinks_held / found_sinks,
         "strength_over_uniform": mass.sum((0, 3)) / found_sinks,
         "sinks_above_30_percent": (sinks & (share > 0.3)).sum(-1).mean(0),
-        "static_share": (often * static).sum(-1) / found_sinks,
+        "static_share": np.bincount(site, static.reshape(layers * heads, keys)[site, position], layers * heads) / presences,
         "presences": presences,
         "dwell": found_sinks.reshape(-1) / presences,
         "turnover": np.nanmean(turnover, 0),

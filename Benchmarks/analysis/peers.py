@@ -152,7 +152,7 @@ def main():
         for kind, path in zip(("maps", "qk"), paths):
             ids = ",".join(str(3 + 7 * i % 200) for i in range(64))
             subprocess.run(
-                [str(binary), "capture", "--model", folder, "--token-ids", ids, "--gen-length", "192", "--steps", "8",
+                [str(binary), "capture", "--model", folder, "--token-ids", ids, "--gen-length", "192", "--steps", "24",
                  "--block-length", "192", "--record", kind, "--output", path],
                 check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ)
         times = {"ours": [], "theirs": []}
