@@ -9,6 +9,8 @@ import h5py
 import numpy as np
 
 with h5py.File(sys.argv[1]) as trace:
+    if "maps/attention" not in trace:
+        sys.exit(f"{sys.argv[1]}: holds no maps; capture with --record maps")
     maps = trace["maps/attention"]  # (step, layer, head, query, key)
     queries, keys = trace["query"][:], trace["key"][:]
     earlier = keys < queries[:, None]

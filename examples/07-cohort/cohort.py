@@ -10,9 +10,13 @@ import sys
 import h5py
 import numpy as np
 
+if len(sys.argv) < 3:
+    sys.exit("usage: cohort.py TRACE TRACE ...")
 masses = []
 for number, path in enumerate(sys.argv[1:], 1):
     with h5py.File(path) as trace:
+        if trace.attrs["causality"] != "bidirectional":
+            sys.exit(f"{path}: not a diffusion trace")
         sums = trace["received"][:].sum(axis=3, dtype=np.float64)  # (step, layer, head, key)
     masses.append((sums[..., :4].sum(axis=-1) / sums.shape[-1]).mean())
     print(f"trace {number}: {masses[-1]:.6f}")

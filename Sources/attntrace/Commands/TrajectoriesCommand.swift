@@ -22,12 +22,7 @@ struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
     @OptionGroup var result: TableOutput
     @Option(help: "summary, presences, trajectories, hops or paths (top sink and centroid by step).")
     var table = Which.trajectories
-    @Option(help: "Steps that a presence may be interrupted for.")
-    var gap = 0
-    @Option(help: "Steps within which a presence may follow another.")
-    var reach = 1
-    @Option(help: "Cost, in positions, of leaving a presence unlinked.")
-    var unmatchedCost = 16
+    @OptionGroup var linking: LinkingArguments
 
     @Flag(help: "Draw position across, step down, sinks marked.")
     var plot = false
@@ -52,7 +47,7 @@ struct TrajectoriesCommand: ParsableCommand, ReadsTrace {
         }
         let analysis = try SinkAnalysis(
             of: trace, rule: rule.sinkRule(), per: rule.scope(), layers: rule.layerSet, heads: rule.headSet,
-            linking: LinkingOptions(gap: gap, reach: reach, unmatchedCost: unmatchedCost),
+            linking: linking.options,
             details: table != .summary)
         let whole =
             switch table {

@@ -23,14 +23,7 @@ struct MetricsOptions: ParsableArguments {
     var regions: String?
     @Option(help: "conditional, or unconditional: the second forward pass of classifier-free guidance.")
     var pass = Pass.conditional
-    @Option(help: "Steps that a presence may be interrupted for.")
-    var gap = 0
-    @Option(help: "Steps within which a presence may follow another.")
-    var reach = 1
-    @Option(help: "Cost, in positions, of leaving a presence unlinked.")
-    var unmatchedCost = 16
-    @Option(help: "Permutations of positions that trajectories are set against; 0 leaves their null out.")
-    var nullPermutations = LinkingOptions().nullPermutations
+    @OptionGroup var linking: LinkingArguments
     @Option(help: "How many tokens count as the first.")
     var firstTokens = 4
     @Option(help: "rows: how many of a row's largest weights count as its top.")
@@ -48,8 +41,7 @@ struct MetricsOptions: ParsableArguments {
         var settings = AnalysisSettings()
         settings.options.rule = try rule.sinkRule()
         settings.options.scope = try rule.scope()
-        settings.options.linking = LinkingOptions(
-            gap: gap, reach: reach, unmatchedCost: unmatchedCost, nullPermutations: nullPermutations)
+        settings.options.linking = linking.options
         settings.options.firstTokens = firstTokens
         settings.options.topKeys = topKeys
         settings.options.stableKeys = stableKeys

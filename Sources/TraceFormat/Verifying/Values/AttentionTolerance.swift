@@ -29,6 +29,7 @@ struct AttentionTolerance: Sendable {
 
     /// For the maps of a pass.
     init(of path: String, in outline: TraceOutline) {
+        // Where it cannot be read, the strictest tolerance holds.
         let bits = (try? outline.file.attribute("kept_mantissa_bits", of: path))?.integer
         self.init(mantissaBits: bits.map { Int(clamping: $0) } ?? 10, isImported: outline.isImported)
     }
