@@ -15,7 +15,7 @@ if len(sys.argv) < 3:
 masses = []
 for number, path in enumerate(sys.argv[1:], 1):
     with h5py.File(path) as trace:
-        if trace.attrs["causality"] != "bidirectional":
+        if trace.attrs["causality"] != b"bidirectional":
             sys.exit(f"{path}: not a diffusion trace")
         sums = trace["received"][:].sum(axis=3, dtype=np.float64)  # (step, layer, head, key)
     masses.append((sums[..., :4].sum(axis=-1) / sums.shape[-1]).mean())
