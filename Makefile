@@ -84,4 +84,4 @@ train:
 	models/training/train_all.sh
 
 clean:
-	rm -rf .build out .venv .venv-peers
+	rm -rf .build out .venv .venv-oldest .venv-peers

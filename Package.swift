@@ -10,6 +10,7 @@ let package = Package(
         .library(name: "Capture", targets: ["Capture"]),
         .library(name: "Analysis", targets: ["Analysis"]),
         .library(name: "Importing", targets: ["Importing"]),
+        .library(name: "Report", targets: ["Report"]),
         .executable(name: "attntrace", targets: ["attntrace"]),
     ],
     dependencies: [
@@ -45,11 +46,19 @@ let package = Package(
         .target(
             name: "Importing", dependencies: ["TraceFormat", "CZip"], exclude: ["README.md"], swiftSettings: strict),
 
+        // Traces as a page for a person. What the page is made of is compiled into the program.
+        .target(
+            name: "Report", dependencies: ["Analysis", "TraceFormat", "CDeflate"], exclude: ["README.md"],
+            resources: [
+                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
+            ],
+            swiftSettings: strict),
+
         .target(name: "CProcess"),
         .executableTarget(
             name: "attntrace",
             dependencies: [
-                "Capture", "Analysis", "Importing", "TraceFormat", "Tokenizer", "CProcess",
+                "Capture", "Analysis", "Importing", "Report", "TraceFormat", "Tokenizer", "CProcess",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["README.md"], swiftSettings: strict),

@@ -17,17 +17,15 @@ fail() {
 command -v swift >/dev/null 2>&1 ||
     fail "no 'swift' on the PATH. Install Swift 6.2 or newer from https://www.swift.org/install/linux/ and try again."
 
-packages="libhdf5-dev libdeflate-dev libonig-dev libssl-dev libzip-dev pkg-config"
-[ "$what" = build ] || packages="$packages hdf5-tools netcdf-bin python3 python3-venv"
+# Chart.js is what pages draw their charts with; it is read when a page is written.
+packages="libhdf5-dev libdeflate-dev libonig-dev libssl-dev libzip-dev libjs-chart.js pkg-config"
+# For the tests: readers of HDF5, a browser for pages, and the oldest Python, NumPy and PyTorch that we support, which
+# are Debian's.
+[ "$what" = build ] ||
+    packages="$packages hdf5-tools netcdf-bin python3 python3-venv chromium fonts-dejavu-core python3-torch"
 
 missing=""
 for package in $packages; do
-    # A Python from elsewhere does as well as Debian's.
-    case $package in
-    python3 | python3-venv)
-        python3 -c 'import venv, ensurepip' >/dev/null 2>&1 && continue
-        ;;
-    esac
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
 
@@ -51,17 +49,19 @@ fi
 [ "$what" = build ] && exit 0
 
 environment() {
-    # $1 folder, $2 requirements file, $3 what it is where the folder has several
+    # $1 folder, $2 requirements file, $3 what it is where the folder has several; $python what makes it
     stamp="$1/.installed${3:+-$3}"
     if [ ! -f "$stamp" ] || ! cmp -s "$2" "$stamp"; then
         echo "setup: making the Python environment $1 from $2" >&2
-        python3 -m venv "$1" || fail "python3 cannot make a virtual environment in $1"
+        # shellcheck disable=SC2086  # a command and its options
+        ${python:-python3 -m venv} "$1" || fail "python3 cannot make a virtual environment in $1"
         "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$2" ||
             fail "pip could not install $2: is there a network?"
         cp "$2" "$stamp"
     fi
 }
 environment .venv Tests/Interop/requirements.txt
+python="/usr/bin/python3 -m venv --system-site-packages" environment .venv-oldest python/requirements-oldest.txt
 [ "$what" = test ] && exit 0
 environment .venv-peers Benchmarks/requirements.txt
 [ "$what" = llama ] || exit 0
