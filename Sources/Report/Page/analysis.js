@@ -46,6 +46,13 @@ function absentFigure(parent, title, why) {
     make("p", {}, `Not in this trace: ${why}.`)));
 }
 
+/** A table of an analysis. */
+function tableFigure({ title, columns, rows, name, notes = [] }) {
+  return make("figure", { class: "chart" }, make("h3", {}, title),
+    rows.length ? dataTable({ caption: title, columns, rows, name }) : make("p", { class: "quiet" }, "None."),
+    ...notes.map((note) => make("p", { class: "notes" }, note)));
+}
+
 function heading(parent, title) {
   const grid = make("div", { class: "figures" });
   parent.append(make("h3", { class: "group" }, title), grid);
@@ -202,11 +209,7 @@ class AnalysisView {
 
   tables(parent, analysis) {
     parent.classList.add("wide");
-    for (const table of analysis.tables) {
-      parent.append(make("figure", { class: "chart" }, make("h3", {}, table.title),
-        dataTable({ caption: table.title, columns: table.columns, rows: table.rows, name: table.name }),
-        ...(table.notes ?? []).map((note) => make("p", { class: "notes" }, note))));
-    }
+    parent.append(...analysis.tables.map(tableFigure));
   }
 
   /** Any quantity, chosen from a list. */
@@ -223,9 +226,10 @@ class AnalysisView {
     };
     choice.addEventListener("change", show);
     const left = Object.entries(analysis.leftOut);
+    const notes = (analysis.notes ?? []).map((note) => make("p", { class: "notes" }, note));
     box.replaceChildren(make("p", { class: "no-print" }, make("label", {}, "Quantity ", choice)), table,
       left.length ? make("div", { class: "notes" }, make("p", {}, "Not computed of this trace:"),
-        make("ul", {}, ...left.map(([metric, why]) => make("li", {}, `${words(metric)}: ${why}`)))) : "");
+        make("ul", {}, ...left.map(([metric, why]) => make("li", {}, `${words(metric)}: ${why}`)))) : "", ...notes);
     show();
   }
 }

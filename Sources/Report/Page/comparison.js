@@ -17,7 +17,7 @@ function byLayer(quantities, name) {
   return perHead ? { layers: perHead.axes.layer, values: overHeads(perHead).map((each) => each.mean) } : null;
 }
 
-function showComparison(context, analyses, tables) {
+function showComparison(context, analyses, { tables, notes }) {
   const { page } = context;
   const body = byId("compare-body");
   byId("compare").hidden = false;
@@ -39,9 +39,6 @@ function showComparison(context, analyses, tables) {
   }
   const wide = make("div", { class: "figures wide" });
   body.append(wide);
-  for (const table of tables) {
-    wide.append(make("figure", { class: "chart" }, make("h3", {}, table.title),
-      dataTable({ caption: table.title, columns: table.columns, rows: table.rows, name: table.name }),
-      ...(table.notes ?? []).map((note) => make("p", { class: "notes" }, note))));
-  }
+  wide.append(...tables.map(tableFigure));
+  body.append(...notes.map((note) => make("p", { class: "notes" }, note)));
 }

@@ -25,6 +25,8 @@ class Drift {
   }
 
   update() {
+    byId("drift").hidden = !this.kept;
+    if (!this.kept) return;
     const path = this.context.receivedPath();
     const { trace } = this.state;
     this.context.load(this.context.block(path), () => trace === this.state.trace && path === this.context.receivedPath(),
@@ -56,6 +58,7 @@ class Drift {
     if (head !== "mean" && !single) notes.push("The page keeps no single heads; this is the mean over heads.");
     if (keySpan > 1) notes.push(`A cell is the mean over ${keySpan} positions.`);
     if (steps.length < trace.steps.length) notes.push(`${steps.length} of ${trace.steps.length} steps are kept.`);
+    if (block.sinks.values.includes(255)) notes.push("At steps without hatching the rule may say nothing: too few rows.");
     if (this.analysis) notes.push(`Sinks by ${this.analysis.rule}.`);
     byId("drift-notes").textContent = notes.join(" ");
     this.markStep();
@@ -72,7 +75,7 @@ class Drift {
   }
 
   markStep() {
-    if (!this.content) return;
+    if (!this.content || !this.kept) return;
     this.map.show({ ...this.content, currentRow: this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step)) });
   }
 
@@ -123,6 +126,7 @@ class Drift {
   /** A small map of each layer; loaded as it nears the window. */
   thumbnails() {
     const box = byId("drift-layers");
+    if (!this.kept) return box.replaceChildren();
     box.replaceChildren(...this.kept.layers.map((layer) => {
       const canvas = make("canvas", { role: "img", "aria-label": `Drift of layer ${layer}, mean over heads` });
       const button = make("button", { type: "button", class: "thumbnail", "data-layer": layer }, canvas, make("span", {}, `layer ${layer}`));
@@ -130,7 +134,7 @@ class Drift {
       return button;
     }));
     this.markThumbnail();
-    whenNear(box, () => {
+    this.context.source.whenWanted(box, () => {
       const { trace } = this.state;
       for (const button of [...box.children]) {
         this.context.load(this.context.block(`received/${button.dataset.layer}`), () => trace === this.state.trace && button.isConnected, (block) => {

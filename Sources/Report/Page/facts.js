@@ -3,6 +3,7 @@
 
 /** Sound or not, in words, shape and colour. */
 function verificationBadge(verification) {
+  if (verification.sound === null) return make("p", { class: "badge" }, "? Not verified");
   const sign = verification.sound ? "✓" : "✕";
   const said = verification.sound ? `Sound (verified: ${verification.level})` : `Not sound (verified: ${verification.level})`;
   return make("p", { class: `badge ${verification.sound ? "sound" : "unsound"}` }, make("span", { "aria-hidden": "true" }, `${sign} `), said);
@@ -10,8 +11,8 @@ function verificationBadge(verification) {
 
 function findingList(verification) {
   if (verification.findings.length === 0) return "";
-  const lead = verification.sound ? "What verification remarks on:" : "What verification found; numbers on this page may be wrong:";
-  return make("div", { class: verification.sound ? "notes" : "unsound-findings" }, make("p", {}, lead),
+  const lead = verification.sound !== false ? "What verification remarks on:" : "What verification found; numbers on this page may be wrong:";
+  return make("div", { class: verification.sound !== false ? "notes" : "unsound-findings" }, make("p", {}, lead),
     make("ul", {}, ...verification.findings.map((finding) => make("li", {}, make("bdi", {}, finding)))));
 }
 

@@ -42,6 +42,8 @@ class Follow {
     this.heading.replaceChildren(make("span", { class: "mark-text" }, "▣ "), "Following ",
       make("bdi", { class: "token" }, visible(finalText(trace, follow))), ` at ${follow}`);
     this.facts.textContent = this.describe(trace, follow);
+    this.content = null;
+    if (!this.kept) return;
     const cell = Math.floor(follow / this.kept.keySpan);
     const wanted = `${this.state.trace} ${follow} ${this.state.layer} ${this.state.head}`;
     this.wanted = wanted;

@@ -92,7 +92,7 @@ class LineFigure {
       options: {
         animation: false, responsive: true, maintainAspectRatio: false, devicePixelRatio: Math.max(2, devicePixelRatio || 1),
         interaction: { mode: "index", intersect: false },
-        scales: { x: axis(xTitle), y: { ...axis(yTitle), beginAtZero: from0 !== false } },
+        scales: { x: axis(xTitle), y: { ...axis(yTitle), beginAtZero: from0 !== false, min: this.floor() } },
         plugins: {
           legend: { display: false },
           tooltip: {
@@ -107,6 +107,12 @@ class LineFigure {
       },
       plugins: [{ id: "current", afterDatasetsDraw: (chart) => this.drawCurrent(chart) }],
     });
+  }
+
+  /** 0 where no line goes below it, so that no band does where its values cannot; else nothing. */
+  floor() {
+    const { series, from0 } = this.options;
+    return from0 !== false && series.every((each) => each.values.every((value) => value === null || value >= 0)) ? 0 : undefined;
   }
 
   /** Moves the line that marks a place along x. */

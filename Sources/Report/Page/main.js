@@ -67,7 +67,7 @@ async function start() {
   theme.listen(() => { views.walk.update(); views.drift.update(); });
   if (page.traces.length > 1) {
     const all = Promise.all(page.traces.map((_, trace) => source.analysis(trace)));
-    context.load(Promise.all([all, source.comparison()]), () => true, ([analyses, tables]) => showComparison(context, analyses, tables));
+    context.load(Promise.all([all, source.comparison()]), () => true, ([analyses, comparison]) => showComparison(context, analyses, comparison));
   }
 }
 

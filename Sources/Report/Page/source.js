@@ -95,6 +95,12 @@ class Source {
     this.analyses = new Map();
   }
 
+  /** Runs something that reads: at once where all lies in the page (so that it is there in print), else when it is near. */
+  whenWanted(element, action) {
+    if (this.from instanceof EmbeddedSource) action();
+    else whenNear(element, action);
+  }
+
   page() {
     return this.from.json("page");
   }

@@ -102,7 +102,7 @@ class Context {
 
   /** Path of what keys receive in the layer and head looked at; means over heads where heads were not kept. */
   receivedPath(layer = this.state.layer, head = this.state.head) {
-    const kept = this.trace.blocks.received.heads;
+    const kept = this.trace.blocks.received?.heads ?? [];
     return head !== "mean" && kept.includes(head) ? `received/${layer}/${head}` : `received/${layer}`;
   }
 }

@@ -21,8 +21,10 @@ function csv(columns, rows) {
   return [columns, ...rows].map((row) => row.map(field).join(",")).join("\r\n") + "\r\n";
 }
 
-function cellContent(value) {
-  return typeof value === "string" ? make("bdi", {}, visible(value).replaceAll("·", " ") === value ? value : visible(value)) : shown(value);
+/** A value for a person; of tokens every character, also spaces. */
+function cellContent(value, column) {
+  if (typeof value !== "string") return shown(value);
+  return make("bdi", {}, column.name === "token" ? visible(value) : visible(value).replaceAll("·", " "));
 }
 
 /**
@@ -37,13 +39,13 @@ function dataTable({ caption, columns, rows, name }) {
   const isNumber = columns.map((_, place) => rows.some((row) => typeof row[place] === "number"));
   const fill = () => {
     body.replaceChildren(...sorted.slice(0, limit).map((row) => make("tr", {}, ...row.map((value, place) =>
-      make(place ? "td" : "th", { scope: place ? null : "row", class: isNumber[place] ? "number" : null }, cellContent(value))))));
+      make(place ? "td" : "th", { scope: place ? null : "row", class: isNumber[place] ? "number" : null }, cellContent(value, columns[place]))))));
     more.hidden = sorted.length <= limit;
     more.textContent = `Show all ${sorted.length} rows`;
   };
   more.addEventListener("click", () => { limit = Infinity; fill(); });
   const heads = columns.map((column, place) => {
-    const button = make("button", { type: "button", title: "Sort" }, column.unit ? `${column.name} (${column.unit})` : column.name);
+    const button = make("button", { type: "button", title: "Sort" }, column.unit && column.unit !== column.name ? `${words(column.name)} (${column.unit})` : words(column.name));
     const head = make("th", { scope: "col", class: isNumber[place] ? "number" : null }, button);
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === (isNumber[place] ? "descending" : "ascending") ? !isNumber[place] : isNumber[place];

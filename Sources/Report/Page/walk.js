@@ -22,16 +22,18 @@ class Walk {
     if (changed.has("trace")) this.sinks = null;
     byId("walk").classList.toggle("without-maps", !trace.blocks.map);
     if (!trace.blocks.map) return this.sayThatThereAreNone();
-    this.step = atOrBefore(trace.blocks.map.steps, this.state.step);
+    this.step = trace.causal ? this.state.step : atOrBefore(trace.blocks.map.steps, this.state.step);
     const hasHead = this.state.head === "mean" || trace.blocks.map.heads.includes(this.state.head);
     this.head = hasHead ? this.state.head : "mean";
     this.layer = trace.blocks.map.layers.includes(this.state.layer) ? this.state.layer : trace.blocks.map.layers[0];
-    this.wanted = `map/${this.step}/${this.layer}/${this.head}`;
+    // A causal trace keeps each row once: the map of a step is the first rows of the last step's.
+    this.from = atOrBefore(trace.blocks.map.steps, this.step);
+    this.wanted = `map/${this.from}/${this.layer}/${this.head}`;
     this.when(this.wanted, (block) => {
       this.show(block);
       this.prefetch();
     });
-    this.when(this.context.receivedPath(), (block) => this.showSinks(block));
+    if (trace.blocks.received) this.when(this.context.receivedPath(), (block) => this.showSinks(block));
   }
 
   /** Hands a block on: in this frame if it is at hand, else when it has come and is still wanted. */
@@ -46,7 +48,7 @@ class Walk {
   /** Asks for the maps that the next moves may want, the nearest first. */
   prefetch() {
     const { steps } = this.context.trace.blocks.map;
-    const place = steps.indexOf(this.step);
+    const place = steps.indexOf(this.from);
     const direction = place >= (this.lastPlace ?? 0) ? 1 : -1;
     this.lastPlace = place;
     const offsets = [];
@@ -73,17 +75,16 @@ class Walk {
     return { columns, rows: columns, positions: Array.from({ length: columns }, (_, row) => row * span) };
   }
 
-  /** Values of the block in the frame. */
+  /** Values of the block in the frame; of a causal trace the rows so far. */
   framed(block, frame) {
-    const { causal, blocks } = this.context.trace;
+    const { causal, blocks, promptLength, steps } = this.context.trace;
     if (!causal) return block.weights.values;
     const values = new Float32Array(frame.rows * frame.columns).fill(NaN);
     const [rowCount, columnCount] = block.weights.shape;
-    for (let row = 0; row < rowCount; row++) {
-      const at = Math.floor(block.queries.values[row] / blocks.map.span);
-      // What a causal query cannot see is not a weight of nought: it stays undefined.
-      const end = Math.min(columnCount, at + 1);
-      values.set(block.weights.values.subarray(row * columnCount, row * columnCount + end), at * frame.columns);
+    const soFar = promptLength + steps.indexOf(this.step);
+    for (let row = 0; row < rowCount && block.queries.values[row] < soFar; row++) {
+      const at = Math.floor(block.queries.values[row] / blocks.map.span) * frame.columns;
+      values.set(block.weights.values.subarray(row * columnCount, (row + 1) * columnCount), at);
     }
     return values;
   }
@@ -131,7 +132,7 @@ class Walk {
   /** Columns of the sinks of the step, by the cells of the map. */
   sinkColumns() {
     const { trace } = this.context;
-    if (!this.sinks || this.sinks.path !== this.context.receivedPath()) return [];
+    if (!trace.blocks.received || !this.sinks || this.sinks.path !== this.context.receivedPath()) return [];
     const { keySpan, steps } = trace.blocks.received;
     const row = steps.indexOf(atOrBefore(steps, this.state.step));
     const columns = new Set();
