@@ -88,6 +88,9 @@ let package = Package(
         .testTarget(
             name: "CaptureTests", dependencies: ["Capture", "CKernels", "AMXEmulation"], swiftSettings: strict),
         .testTarget(
+            name: "ReportTests", dependencies: ["Report", "Analysis", "CDeflate", "TraceFormat", "SyntheticTraces"],
+            swiftSettings: strict),
+        .testTarget(
             name: "AnalysisTests", dependencies: ["Analysis", "CKernels", "SyntheticTraces"], swiftSettings: strict),
     ]
 )
