@@ -47,7 +47,7 @@ class Drift {
       columnLabel: (column) => `${label(finalText(trace, column * keySpan), 9)} ${column * keySpan}`,
       rowLabel: (row) => String(steps[row]),
       hatch: byId("drift-sinks").checked ? block.sinks.values : null,
-      lines: byId("drift-lines").checked ? this.trajectories(layer) : null,
+      lines: byId("drift-lines").checked && !single ? this.trajectories(layer) : null,
       followColumn: follow === null ? -1 : Math.floor(follow / keySpan),
     };
     byId("drift-caption").textContent = `${title}: steps down, positions across`;
@@ -56,6 +56,7 @@ class Drift {
     scale.legend(byId("drift-legend"), "received mean");
     const notes = [];
     if (head !== "mean" && !single) notes.push("The page keeps no single heads; this is the mean over heads.");
+    if (single) notes.push("Trajectories are of the layer with its heads averaged: choose the mean over heads to see them.");
     if (keySpan > 1) notes.push(`A cell is the mean over ${keySpan} positions.`);
     if (steps.length < trace.steps.length) notes.push(`${steps.length} of ${trace.steps.length} steps are kept.`);
     if (block.sinks.values.includes(255)) notes.push("At steps without hatching the rule may say nothing: too few rows.");

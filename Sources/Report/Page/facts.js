@@ -32,7 +32,7 @@ function showFacts(context) {
     findingList(trace.verification),
     make("blockquote", { class: "prompt", "aria-label": "Prompt" }, make("bdi", {}, trace.prompt || "(the prompt's text is not recorded)")),
     trace.reductions.length
-      ? make("div", { class: "reductions" }, make("p", {}, "Left out, so that the page stays small:"),
+      ? make("div", { class: "reductions" }, make("p", {}, "How much of the trace this page shows:"),
         make("ul", {}, ...trace.reductions.map((each) => make("li", {}, each))))
       : "");
   byId("facts").replaceChildren(...trace.facts.map(({ title, rows }) =>

@@ -133,6 +133,7 @@ class HeatMap {
       width = Math.min(width, (this.options.cellWidth ?? Infinity) * columns);
     }
     this.plot = { left, top, width, height };
+    Object.assign(this.canvas.dataset, { left, top, width, height });
     for (const canvas of [this.canvas, this.over]) {
       const across = Math.max(1, Math.round((left + width + 6) * pixels));
       const down = Math.max(1, Math.round((top + height + 8) * pixels));

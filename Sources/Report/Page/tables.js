@@ -24,7 +24,7 @@ function csv(columns, rows) {
 /** A value for a person; of tokens every character, also spaces. */
 function cellContent(value, column) {
   if (typeof value !== "string") return shown(value);
-  return make("bdi", {}, column.name === "token" ? visible(value) : visible(value).replaceAll("·", " "));
+  return make("bdi", { class: value.length > 40 ? "long" : null }, column.name === "token" ? visible(value) : visible(value).replaceAll("·", " "));
 }
 
 /**
