@@ -3,6 +3,7 @@ import ArgumentParser
 import Capture
 import Foundation
 import Importing
+import Report
 import Tokenizer
 import TraceFormat
 
@@ -59,6 +60,7 @@ enum Failure {
         case is PromptFileError: badData
         case is QueryError: usage
         case let error as ImportError: importCode(error)
+        case let error as ReportError: reportCode(error)
         case is UsageError: usage
         case is CocoaError: system
         default: nil
@@ -93,6 +95,14 @@ enum Failure {
         case .malformed, .lacking: badData
         case .misuse: usage
         case .system: system
+        }
+    }
+
+    private static func reportCode(_ error: ReportError) -> Int32 {
+        switch error {
+        case .noCharts: system
+        case .badCharts: badData
+        case .noSuchBlock, .tooLarge: usage
         }
     }
 
