@@ -3,6 +3,7 @@ import ArgumentParser
 import Capture
 import Foundation
 import Importing
+import Serving
 import Tokenizer
 import TraceFormat
 
@@ -60,6 +61,7 @@ enum Failure {
         case is QueryError: usage
         case let error as ImportError: importCode(error)
         case is UsageError: usage
+        case is ServingError: system
         case is CocoaError: system
         default: nil
         }
