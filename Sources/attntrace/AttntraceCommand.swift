@@ -21,7 +21,7 @@ struct AttntraceCommand: ParsableCommand {
             CaptureCommand.self, PlanCommand.self, TokenizeCommand.self, InfoCommand.self, VerifyCommand.self,
             DiffCommand.self, RecoverCommand.self, RepackCommand.self, SinksCommand.self, TrajectoriesCommand.self,
             CompareCommand.self, AnalyzeCommand.self, MergeCommand.self, ScoreCommand.self, ImportCommand.self,
-            ServeCommand.self,
+            ReportCommand.self, ServeCommand.self,
         ])
 
     static func main() {

@@ -19,6 +19,7 @@ struct ServeCommand: ReadsTraces {
               attntrace serve a.h5 b.h5 --port 8080 --open
             """)
 
+    @OptionGroup var page: PageOptions
     @Option(help: "The port to listen on; 0: any that is free.")
     var port = 0
     @Flag(help: "Open the page in the browser (xdg-open).")
@@ -42,6 +43,7 @@ struct ServeCommand: ReadsTraces {
         signal(SIGPIPE, SIG_IGN)
         let source = ProcessSource(of: traces, limit: Self.memoryLimit)
         defer { source.end() }
+        _ = try page.options()
         // What is wrong with a trace is said before anybody is told where to look at it.
         let (outcome, bytes) = try source.answer(to: .page)
         guard outcome == .read else {
@@ -101,7 +103,7 @@ struct ServeCommand: ReadsTraces {
     // MARK: A reader
 
     func run() throws {
-        let served = ServedTraces(paths: traces)
+        let served = ServedTraces(paths: traces, options: try page.options())
         while let line = readLine() {
             let (outcome, bytes) = answer(to: line, served)
             guard ReaderProtocol.write(outcome, bytes, to: STDOUT_FILENO) else { return }

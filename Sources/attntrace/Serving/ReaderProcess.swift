@@ -39,7 +39,8 @@ final class ReaderProcess: Sendable {
         answers = answering
         child = Mutex(
             try ReadingGuard.start(
-                ["serve", "--"] + traces, for: traces,
+                // This command's own arguments: a reader is the same command under guard.
+                Array(CommandLine.arguments.dropFirst()), for: traces,
                 streams: ReadingGuard.Streams(input: asking, output: answered, errors: complaints.descriptor)))
     }
 
