@@ -1,3 +1,4 @@
+import CProcess
 import Foundation
 import Synchronization
 import TraceFormat
@@ -53,7 +54,7 @@ final class ReaderProcess: Sendable {
 
     private static func pipe(for traces: [String]) throws -> (reading: Int32, writing: Int32) {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else {
+        guard cprocess_pipe(&ends) == 0 else {
             throw TraceError.system(
                 path: traces.joined(separator: ", "), operation: "make a pipe", reason: String(cString: strerror(errno)))
         }

@@ -134,7 +134,7 @@ enum ReadingGuard {
     }
 
     /// What a child writes, kept until it has ended: a pipe would have to be emptied while it runs.
-    final class MemoryFile {
+    final class MemoryFile: Sendable {
         let descriptor = cprocess_memory_file()
 
         deinit { close(descriptor) }
@@ -173,7 +173,7 @@ enum ReadingGuard {
         if let output = streams.output { posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO) }
         if let errors = streams.errors { posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO) }
         // Of what else this process has open, connections for one, a child must keep nothing open.
-        posix_spawn_file_actions_addclosefrom_np(&actions, STDERR_FILENO + 1)
+        cprocess_close_others(&actions)
         var child = pid_t()
         let error = posix_spawn(&child, "/proc/self/exe", &actions, nil, &words, &variables)
         guard error == 0 else {
