@@ -38,7 +38,9 @@ final class ReadingThread: Sendable {
     private func next() -> (@Sendable () -> Void)? {
         while true {
             wake.wait()
-            let (job, isEnded) = state.withLock { ($0.jobs.isEmpty || $0.isEnded ? nil : $0.jobs.removeFirst(), $0.isEnded) }
+            let (job, isEnded) = state.withLock {
+                ($0.jobs.isEmpty || $0.isEnded ? nil : $0.jobs.removeFirst(), $0.isEnded)
+            }
             if isEnded { return nil }
             if let job { return job }
         }

@@ -6,7 +6,8 @@ import Testing
 
 @Suite struct ItemTests {
     @Test(arguments: [
-        "", "page.json", "comparison.json", "analysis/0.json", "analysis/12.json", "block/0/timeline", "block/1/map/3/1/mean",
+        "", "page.json", "comparison.json", "analysis/0.json", "analysis/12.json", "block/0/timeline",
+        "block/1/map/3/1/mean",
         "block/0/received/2/0",
     ])
     func readsWhatItWrites(_ text: String) throws {
@@ -40,7 +41,8 @@ import Testing
         }
         for name in [
             "", "evil.example", "127.0.0.1.evil.example", "localhost.", "localhost:", "localhost:x", "127.0.0.1:0",
-            "127.0.0.1:65536", "127.0.0.1@evil.example", "127.0.0.2", "0.0.0.0", "[::1", "localhost:٨٠", "localhost:80:80",
+            "127.0.0.1:65536", "127.0.0.1@evil.example", "127.0.0.2", "0.0.0.0", "[::1", "localhost:٨٠",
+            "localhost:80:80",
         ] { #expect(!RequestGate.isLoopback(name), "\(name)") }
     }
 

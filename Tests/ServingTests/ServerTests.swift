@@ -4,7 +4,9 @@ import Testing
 @testable import Serving
 
 @Suite struct ServerTests {
-    private static func status(_ answer: String) -> String { answer.split(separator: " ").dropFirst().first.map(String.init) ?? "" }
+    private static func status(_ answer: String) -> String {
+        answer.split(separator: " ").dropFirst().first.map(String.init) ?? ""
+    }
 
     @Test func answersThePage() async throws {
         try await RunningServer.with { port, token in

@@ -9,7 +9,8 @@ import Synchronization
 struct ServeCommand: ReadsTraces {
     static let configuration = CommandConfiguration(
         commandName: "serve",
-        abstract: "Show traces in a browser, read from the file as they are looked at; for traces too large for a report.",
+        abstract:
+            "Show traces in a browser, read from the file as they are looked at; for traces too large for a report.",
         discussion: """
             Listens on 127.0.0.1 alone, and answers only who has the URL that it prints. Ctrl-C ends it. docs/serve.md \
             says how to look at traces of another machine, and at a capture that still runs.

@@ -56,7 +56,8 @@ final class ReaderProcess: Sendable {
         var ends: [Int32] = [-1, -1]
         guard cprocess_pipe(&ends) == 0 else {
             throw TraceError.system(
-                path: traces.joined(separator: ", "), operation: "make a pipe", reason: String(cString: strerror(errno)))
+                path: traces.joined(separator: ", "), operation: "make a pipe", reason: String(cString: strerror(errno))
+            )
         }
         return (ends[0], ends[1])
     }
