@@ -4,6 +4,7 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import NIOPosix
+import ServiceLifecycle
 
 /// Why the server cannot begin.
 public enum ServingError: Error, Sendable, CustomStringConvertible {
@@ -52,7 +53,7 @@ public struct PageServer: Sendable {
         self.limits = limits
     }
 
-    /// Serves until the task is cancelled.
+    /// Serves until the task is cancelled; what is being sent then, is sent.
     ///
     /// - Parameters:
     ///   - port: the port to listen on; 0 for any that is free.
@@ -85,22 +86,20 @@ public struct PageServer: Sendable {
                 started(Address(port: port, url: "http://\(Self.host):\(port)/\(token)/"))
             },
             eventLoopGroupProvider: .shared(group), logger: silent)
-        let result: Result<Void, any Error>
-        do {
-            try await withTaskCancellationHandler {
-                try await application.run()
-            } onCancel: {
-                Task { await answers.end() }
+        // Ended by its own way, requests first: cancelled, it would fall over connections that it just accepted.
+        let services = ServiceGroup(configuration: .init(services: [application], logger: silent))
+        let running = Task { try await services.run() }
+        let result = await withTaskCancellationHandler {
+            await running.result
+        } onCancel: {
+            Task {
+                await answers.end()
+                await services.triggerGracefulShutdown()
             }
-            result = .success(())
-        } catch is CancellationError {
-            result = .success(())
-        } catch {
-            result = .failure(Self.explain(error, port: port))
         }
         await answers.end()
         try await group.shutdownGracefully()
-        try result.get()
+        if case .failure(let error) = result { throw Self.explain(error, port: port) }
     }
 
     private static func explain(_ error: any Error, port: Int) -> any Error {

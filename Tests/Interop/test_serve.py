@@ -251,6 +251,8 @@ def test_signals_end_it(traces, number):
         code, errors = running.stop(number)
         assert (code, errors) == (0, "attntrace: Ctrl-C to stop\n")
         assert time.monotonic() - start < 5
+        for _ in range(100):
+            time.sleep(0.01 if any(Path(f"/proc/{reader}").exists() for reader in readers) else 0)
         assert readers and not any(Path(f"/proc/{reader}").exists() for reader in readers)
         idle.close()
         begun.close()

@@ -81,6 +81,8 @@ struct ServeCommand: ReadsTraces {
             caught.setEventHandler {
                 beforeEnd()
                 serving.cancel()
+                // A client that does not take its answer is not waited for.
+                DispatchQueue.global().asyncAfter(deadline: .now() + 2) { ended.signal() }
             }
             caught.resume()
             return caught
