@@ -36,6 +36,9 @@ public struct PageServer: Sendable {
         public let url: String
     }
 
+    /// One thread for all servers: it moves bytes, and reads nothing. It outlives them, as what is left of connections needs it.
+    private static let eventLoop = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+
     /// What a URL must hold.
     public let token: AccessToken
     private let source: any PageSource
@@ -65,8 +68,6 @@ public struct PageServer: Sendable {
             gate: RequestGate(token: token, limits: limits), document: document, answers: answers, limits: limits)
         // Its own messages would tell of requests, token and all, to nobody who reads them.
         let silent = Logger(label: "attntrace") { _ in SwiftLogNoOpLogHandler() }
-        // One thread: it moves bytes, and reads nothing.
-        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let limits = limits
         let token = token
         let application = Application(
@@ -85,7 +86,7 @@ public struct PageServer: Sendable {
                 let port = channel.localAddress?.port ?? port
                 started(Address(port: port, url: "http://\(Self.host):\(port)/\(token)/"))
             },
-            eventLoopGroupProvider: .shared(group), logger: silent)
+            eventLoopGroupProvider: .shared(Self.eventLoop), logger: silent)
         // Ended by its own way, requests first: cancelled, it would fall over connections that it just accepted.
         let services = ServiceGroup(configuration: .init(services: [application], logger: silent))
         let running = Task { try await services.run() }
@@ -98,7 +99,6 @@ public struct PageServer: Sendable {
             }
         }
         await answers.end()
-        try await group.shutdownGracefully()
         if case .failure(let error) = result { throw Self.explain(error, port: port) }
     }
 
