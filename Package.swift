@@ -57,7 +57,14 @@ let package = Package(
         .target(
             name: "Report", dependencies: ["Analysis", "TraceFormat", "CDeflate"], exclude: ["README.md"],
             resources: [
-                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
+                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/elements.js"),
+                .embedInCode("Page/tokens.js"), .embedInCode("Page/blocks.js"), .embedInCode("Page/source.js"),
+                .embedInCode("Page/state.js"), .embedInCode("Page/theme.js"), .embedInCode("Page/colours.js"),
+                .embedInCode("Page/heatmap.js"), .embedInCode("Page/tables.js"), .embedInCode("Page/lines.js"),
+                .embedInCode("Page/facts.js"), .embedInCode("Page/controls.js"), .embedInCode("Page/walk.js"),
+                .embedInCode("Page/follow.js"), .embedInCode("Page/words.js"), .embedInCode("Page/drift.js"),
+                .embedInCode("Page/quantities.js"), .embedInCode("Page/analysis.js"),
+                .embedInCode("Page/comparison.js"), .embedInCode("Page/main.js"),
             ],
             swiftSettings: strict),
 
@@ -100,6 +107,9 @@ let package = Package(
         .target(name: "AMXEmulation", dependencies: ["CKernels"], path: "Tests/AMXEmulation"),
         .testTarget(
             name: "CaptureTests", dependencies: ["Capture", "CKernels", "AMXEmulation"], swiftSettings: strict),
+        .testTarget(
+            name: "ReportTests", dependencies: ["Report", "Analysis", "CDeflate", "TraceFormat", "SyntheticTraces"],
+            swiftSettings: strict),
         .testTarget(
             name: "AnalysisTests", dependencies: ["Analysis", "CKernels", "SyntheticTraces"], swiftSettings: strict),
         .testTarget(

@@ -8,6 +8,16 @@ package enum WholeFile {
         try write(pieces: CollectionOfOne(text), to: path, replacing: replacing)
     }
 
+    /// Refuses a name that may not be written to, before work is put into what is to be written. Errors: as of writing.
+    package static func check(_ path: String, replacing: Bool) throws {
+        var status = stat()
+        if lstat(path, &status) == 0 {
+            guard replacing else { throw TraceError.alreadyExists(path: path) }
+            // Never put a file in the place of a folder, a device or a link.
+            guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError.notAFile(path: path) }
+        }
+    }
+
     /// The same of text in pieces, made one after another.
     package static func write(pieces: some Sequence<String>, to path: String, replacing: Bool) throws {
         try write(to: path, replacing: replacing) { out in for piece in pieces { try out(piece) } }
@@ -17,12 +27,7 @@ package enum WholeFile {
     package static func write(
         to path: String, replacing: Bool, _ body: (_ out: (String) throws -> Void) throws -> Void
     ) throws {
-        var status = stat()
-        if lstat(path, &status) == 0 {
-            guard replacing else { throw TraceError.alreadyExists(path: path) }
-            // Never put a file in the place of a folder, a device or a link.
-            guard status.st_mode & S_IFMT == S_IFREG else { throw TraceError.notAFile(path: path) }
-        }
+        try check(path, replacing: replacing)
         // Under another name first: what has the final name is always whole.
         let aside = path + ".\(getpid()).partial"
         func failure(_ operation: String) -> TraceError {

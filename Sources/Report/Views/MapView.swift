@@ -8,6 +8,8 @@ struct MapView {
     let trace: Trace
     /// Queries, and keys, of one cell.
     let span: Int
+    /// Threads that rebuild a map; nil: one a processor.
+    var threads: Int? = 1
 
     /// Weights that are held in single precision at a time.
     private static let tileWeights = 1 << 18
@@ -135,7 +137,7 @@ struct MapView {
                     let rows = first..<min(grid.positions.count, first + tileRows)
                     weights.resize(to: rows.count * grid.keyCount)
                     try weights.withUnsafeMutableBufferPointer {
-                        try vectors.rebuild(head: head, rows: rows, threads: 1, into: $0)
+                        try vectors.rebuild(head: head, rows: rows, threads: threads, into: $0)
                         body(head, rows, UnsafeBufferPointer($0))
                     }
                 }

@@ -125,7 +125,7 @@ public final class TraceViews: Sendable {
             }
         }
         guard let maps = plan.maps else { return }
-        let view = MapView(trace: trace, span: maps.span)
+        let view = MapView(trace: trace, span: maps.span, threads: nil)
         for step in maps.steps {
             for layer in maps.layers {
                 let made = try view.blocks(step: step, layer: layer, heads: maps.heads, withMean: true)

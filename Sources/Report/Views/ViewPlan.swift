@@ -70,6 +70,13 @@ public struct ViewPlan: Sendable, Equatable {
         return plan
     }
 
+    /// How many blocks there are.
+    var blockCount: Int {
+        let ofReceived = received.map { $0.layers.count * ($0.heads.count + 1) } ?? 0
+        let ofMaps = maps.map { $0.steps.count * $0.layers.count * ($0.heads.count + 1) } ?? 0
+        return (timelineSteps.isEmpty ? 0 : 1) + ofReceived + ofMaps
+    }
+
     /// Whether a block is one of those that are shown.
     func contains(_ path: BlockPath) -> Bool {
         switch path {
@@ -85,10 +92,10 @@ public struct ViewPlan: Sendable, Equatable {
 }
 
 extension [Int] {
-    /// At most so many of them, at least two, evenly spread: the first and the last always among them.
+    /// At most so many of them, evenly spread: the first and the last always among them; of one, the last.
     func thinned(to limit: Int) -> [Int] {
-        let limit = Swift.max(2, limit)
-        guard count > limit else { return self }
+        guard count > Swift.max(1, limit) else { return self }
+        guard limit > 1 else { return suffix(1) }
         return (0..<limit).map { self[($0 * (count - 1) + (limit - 1) / 2) / (limit - 1)] }
     }
 }

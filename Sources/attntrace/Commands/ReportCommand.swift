@@ -35,6 +35,25 @@ struct ReportCommand: ReadsTraces {
 
     func run() throws {
         let report = try ReportViews(paths: traces, options: page.options())
-        try ReportWriter(report, limit: sizeLimit.bytes).write(to: output, replacing: force)
+        let line = ReportProgress()
+        defer { line.clear() }
+        try ReportWriter(report, limit: sizeLimit.bytes, progress: line.show).write(to: output, replacing: force)
     }
+}
+
+/// How the writing of a page comes along: one line on stderr that is written over, where a person watches.
+private struct ReportProgress {
+    private let isShown = Terminal.watchesProgress
+
+    func show(_ progress: ReportWriter.Progress) {
+        guard isShown else { return }
+        switch progress {
+        case .analysing(let name): Terminal.progress("\ranalysing \(name.onOneLine)\u{1b}[K")
+        case .planning: Terminal.progress("\rfinding out what fits\u{1b}[K")
+        case .writing(let count, let all):
+            if count == all || count % 16 == 0 { Terminal.progress("\rblock \(count)/\(all)\u{1b}[K") }
+        }
+    }
+
+    func clear() { if isShown { Terminal.progress("\r\u{1b}[K") } }
 }
