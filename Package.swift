@@ -14,7 +14,14 @@ let package = Package(
         .executable(name: "attntrace", targets: ["attntrace"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        // What Hummingbird itself stands on: its connections are guarded by a handler of ours.
+        .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.30.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
     ],
     targets: [
         // libhdf5 and its high-level library, as Debian ships them.
@@ -61,11 +68,24 @@ let package = Package(
             ],
             swiftSettings: strict),
 
+        // The page over HTTP, on the loopback address only.
+        .target(
+            name: "Serving",
+            dependencies: [
+                "Report", "TraceFormat", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            exclude: ["README.md"], swiftSettings: strict),
+
         .target(name: "CProcess"),
         .executableTarget(
             name: "attntrace",
             dependencies: [
-                "Capture", "Analysis", "Importing", "Report", "TraceFormat", "Tokenizer", "CProcess",
+                "Capture", "Analysis", "Importing", "Report", "Serving", "TraceFormat", "Tokenizer", "CProcess",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["README.md"], swiftSettings: strict),
@@ -92,5 +112,11 @@ let package = Package(
             swiftSettings: strict),
         .testTarget(
             name: "AnalysisTests", dependencies: ["Analysis", "CKernels", "SyntheticTraces"], swiftSettings: strict),
+        .testTarget(
+            name: "ServingTests",
+            dependencies: [
+                "Serving", .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
     ]
 )

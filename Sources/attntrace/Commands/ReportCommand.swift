@@ -1,8 +1,5 @@
-import Analysis
 import ArgumentParser
-import Capture
 import Report
-import TraceFormat
 
 /// `attntrace report`: traces as a page to look at.
 struct ReportCommand: ReadsTraces {
@@ -19,16 +16,13 @@ struct ReportCommand: ReadsTraces {
               attntrace report mdm.h5 ar.h5 --output both.html --verify deep
             """)
 
-    @OptionGroup var rule: RuleOptions
-    @OptionGroup var linking: LinkingArguments
+    @OptionGroup var page: PageOptions
     @Option(name: .shortAndLong, help: "The page to write.")
     var output: String
     @Flag(help: "Overwrite an existing output.")
     var force = false
     @Option(help: "Bytes of the page at most.")
     var sizeLimit = ByteLimit(bytes: ReportWriter.defaultLimit)
-    @Option(help: "none, structure (what verify does) or deep (verify --deep, which reads every value).")
-    var verify = Verification.structure
     @Argument(help: "The traces.")
     var traces: [String]
 
@@ -40,15 +34,7 @@ struct ReportCommand: ReadsTraces {
     }
 
     func run() throws {
-        var options = ReportOptions()
-        options.producer = "attntrace \(attntraceVersion)"
-        options.analysis.options.rule = try rule.sinkRule()
-        options.analysis.options.scope = try rule.scope()
-        options.analysis.options.linking = linking.options
-        try options.analysis.options.validate()
-        options.analysis.extent = Extent(layers: rule.layerSet, heads: rule.headSet)
-        options.verification = verify
-        let report = try ReportViews(paths: traces, options: options)
+        let report = try ReportViews(paths: traces, options: page.options())
         let line = ReportProgress()
         defer { line.clear() }
         try ReportWriter(report, limit: sizeLimit.bytes, progress: line.show).write(to: output, replacing: force)

@@ -4,6 +4,7 @@ import Capture
 import Foundation
 import Importing
 import Report
+import Serving
 import Tokenizer
 import TraceFormat
 
@@ -62,6 +63,7 @@ enum Failure {
         case let error as ImportError: importCode(error)
         case let error as ReportError: reportCode(error)
         case is UsageError: usage
+        case is ServingError: system
         case is CocoaError: system
         default: nil
         }
