@@ -1,2 +1,2 @@
 /// The version of this package, as traces name it.
-public let attntraceVersion = "0.9.0"
+public let attntraceVersion = "1.0.0"

@@ -22,6 +22,8 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
     case sameFile(path: String)
     /// The run has not ended: what is asked for takes a whole trace, or a recovered one.
     case notEnded(path: String)
+    /// The trace is of the version that this package writes.
+    case isCurrent(path: String, version: String)
     /// The run was killed before its first step was committed.
     case nothingCommitted(path: String)
     /// The name is that of a folder, a device or nothing at all.
@@ -49,6 +51,7 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .cannotResume(let path, let reason): "\(path): cannot be resumed: \(reason)"
         case .sameFile(let path): "\(path): a copy needs another name than its source"
         case .notEnded(let path): "\(path): its run has not ended: recover it first"
+        case .isCurrent(let path, let version): "\(path): is of format \(version) already; nothing to migrate"
         case .nothingCommitted(let path): "\(path): no step was committed: there is nothing to keep"
         case .notAFile(let path):
             "\(path.isEmpty ? "an empty name" : path): not the name of a file that could be written"

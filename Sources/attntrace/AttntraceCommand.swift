@@ -19,7 +19,8 @@ struct AttntraceCommand: ParsableCommand {
         version: attntraceVersion,
         subcommands: [
             CaptureCommand.self, PlanCommand.self, TokenizeCommand.self, InfoCommand.self, VerifyCommand.self,
-            DiffCommand.self, RecoverCommand.self, RepackCommand.self, SinksCommand.self, TrajectoriesCommand.self,
+            DiffCommand.self, RecoverCommand.self, RepackCommand.self, MigrateCommand.self, SinksCommand.self,
+            TrajectoriesCommand.self,
             CompareCommand.self, AnalyzeCommand.self, MergeCommand.self, ScoreCommand.self, ImportCommand.self,
         ])
 

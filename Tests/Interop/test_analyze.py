@@ -15,7 +15,7 @@ import pytest
 from support import REPO, answer, answer_json, attntrace, capture, root_attributes, run_python
 
 SHORT = ["--gen-length", 8, "--block-length", 8, "--record", "received"]
-GOLDEN = REPO / "Tests/Golden"
+GOLDEN = REPO / "Tests/Golden/1.0"
 NAME = "first_tokens"
 
 

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from support import ATTNTRACE, PROMPT, answer, answer_json, attntrace, capture, read_all, run_python, same, text
+from support import ATTNTRACE, REPO, PROMPT, answer, answer_json, attntrace, capture, read_all, run_python, same, text
 
 DIFFUSION = ["--gen-length", "32", "--block-length", "16", "--record", "maps"]
 CAUSAL = ["--model", "tiny-ar", "--max-new-tokens", "64", "--record", "maps"]
@@ -60,6 +60,27 @@ def test_the_content_hash_is_that_of_the_values(tmp_path, whole, name):
         '@threads: "1" | "2"', f"same: {41 if name == 'sampled' else 36 + ('suppressed' in name)} datasets"]
     other = capture(tmp_path / "other.h5", *RUNS[name], "--seed", "11")
     assert content(other) != content(whole[name])
+
+
+@pytest.mark.parametrize("name", ["bidirectional", "causal", "guided", "selected"])
+def test_an_older_trace_is_migrated(tmp_path, name):
+    old, new = REPO / f"Tests/Golden/0.9/{name}.h5", tmp_path / "new.h5"
+    # Read as it is, and verified as it is.
+    assert answer_json("verify", old, "--deep", "--json")["traces"][0]["valid"]
+    said = answer_json("migrate", old, "--output", new, "--json")
+    assert said["is_content_unchanged"] and said["content_sha256"] == content(old)
+    assert answer_json("verify", new, "--deep", "--json")["traces"][0]["findings"] == []
+    with h5py.File(old) as before, h5py.File(new) as after:
+        schema = json.loads((REPO / "schemas/attention-trace-1.0.json").read_text())
+        assert text(before.attrs["format_version"]) == "0.9"
+        assert text(after.attrs["format_version"]) == schema["version"]
+        assert text(after.attrs["min_reader"]) == schema["min_reader"]
+        assert json.loads(after["schema_text"][()]) == schema
+        assert text(after.attrs["history"]) == "migrate: format 0.9 to 1.0"
+    ours, theirs = read_all(old), read_all(new)
+    assert all(same(ours[path], theirs[path]) for path in ours if path not in ["schema_text"])
+    again = attntrace("migrate", new, "--output", tmp_path / "again.h5")
+    assert again.returncode == 1 and "is of format 1.0 already" in again.stderr
 
 
 @pytest.mark.parametrize("name", RUNS)

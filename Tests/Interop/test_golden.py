@@ -11,7 +11,12 @@ from checker.schema import described, is_hashed
 from support import REPO, run_python
 
 GOLDEN = REPO / "Tests/Golden"
-EXPECTED = json.loads((GOLDEN / "expected.json").read_text())
+# Every file of every version, as `1.0/causal.h5`.
+EXPECTED = {
+    f"{listing.parent.name}/{name}": entry
+    for listing in sorted(GOLDEN.glob("*/expected.json"))
+    for name, entry in json.loads(listing.read_text()).items()
+}
 
 
 @pytest.mark.parametrize("name", EXPECTED)

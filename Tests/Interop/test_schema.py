@@ -1,4 +1,4 @@
-"""Every dataset and attribute of every trace is as schemas/attention-trace-0.9.json says, and nothing else is there."""
+"""Every dataset and attribute of every trace is as schemas/attention-trace-1.0.json says, and nothing else is there."""
 
 import hashlib
 import json
@@ -9,11 +9,11 @@ import pytest
 
 from support import REPO, dataset_paths, text
 
-SCHEMA = json.loads((REPO / "schemas/attention-trace-0.9.json").read_text())
+SCHEMA = json.loads((REPO / "schemas/attention-trace-1.0.json").read_text())
 DATASETS = {entry["path"]: entry for entry in SCHEMA["datasets"]}
 SCALARS = {entry["path"]: entry for entry in SCHEMA["scalars"]}
 DIMENSIONS = {entry["name"]: entry for entry in SCHEMA["dimensions"]}
-SCHEMA_BYTES = (REPO / "schemas/attention-trace-0.9.json").stat().st_size
+SCHEMA_BYTES = (REPO / "schemas/attention-trace-1.0.json").stat().st_size
 NUMBERS = {"float16": "<f2", "float32": "<f4", "int32": "<i4", "uint8": "|u1"}
 
 
@@ -132,7 +132,7 @@ def test_root_attributes(any_trace):
 
 
 def test_the_schema_travels_along(any_trace):
-    schema = (REPO / "schemas/attention-trace-0.9.json").read_bytes()
+    schema = (REPO / "schemas/attention-trace-1.0.json").read_bytes()
     with h5py.File(any_trace, "r") as f:
         assert f["schema_text"][()] == schema
         assert text(f.attrs["schema_sha256"]) == hashlib.sha256(schema).hexdigest()

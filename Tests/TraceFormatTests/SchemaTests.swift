@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import TraceFormat
 
-/// `schemas/attention-trace-0.9.json` is the source; the descriptors in Swift mirror it, and files follow both.
+/// `schemas/attention-trace-1.0.json` is the source; the descriptors in Swift mirror it, and files follow both.
 @Suite struct SchemaTests {
     static let path = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appendingPathComponent("schemas/attention-trace-\(Schema.version).json")

@@ -56,6 +56,38 @@ public enum TraceCopy {
             history: options.note + note(of: options.dropping), isComplete: trace.isComplete, overwrite: overwrite)
     }
 
+    /// Writes a trace of an older version of the format as one of the version that this package writes.
+    ///
+    /// Every value stays, and with them the content hash. The source is verified deeply first: what is not sound is not
+    /// given a new version.
+    ///
+    /// - Throws: ``TraceError/isCurrent(path:version:)`` where there is nothing to do,
+    ///   ``TraceError/damaged(path:object:reason:)`` with the first rule that the source breaks,
+    ///   ``TraceError/notEnded(path:)``; other ``TraceError`` and ``HDF5Error``.
+    public static func migrate(_ source: String, to path: String, overwrite: Bool = false) throws {
+        let trace = try Trace(path: source)
+        if let version = FormatVersion(trace.formatVersion), let own = FormatVersion.own, version >= own {
+            throw TraceError.isCurrent(path: source, version: trace.formatVersion)
+        }
+        let hash = try trace.recordedContentHash()
+        guard let hash else { throw TraceError.notEnded(path: source) }
+        let report = try TraceVerifier(path: source).run(deep: true)
+        if let finding = report.findings.first(where: { $0.severity == .error }) {
+            throw TraceError.damaged(
+                path: source, object: finding.object, reason: "\(finding.message) (\(finding.code.rawValue))")
+        }
+        try copy(
+            trace, steps: trace.committedSteps, to: path, dropping: [], options: RepackOptions(),
+            history: "migrate: format \(trace.formatVersion) to \(Schema.version)", isComplete: trace.isComplete,
+            overwrite: overwrite)
+        let written = try Trace(path: path).recordedContentHash()
+        guard written == hash else {
+            throw TraceError.damaged(
+                path: path, object: TraceScalar.contentSHA256,
+                reason: "is \(written ?? "absent"), but \(hash) in \(source)")
+        }
+    }
+
     private static func note(of dropped: Set<Signal>) -> String {
         dropped.isEmpty ? "" : ", without " + dropped.map(\.rawValue).sorted().joined(separator: ",")
     }

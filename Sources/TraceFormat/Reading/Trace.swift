@@ -39,7 +39,7 @@ public final class Trace: Sendable {
                 path: path, reason: "its root group has no attribute format = \"\(Schema.format)\"")
         }
         let minimum = try file.textAttribute("min_reader") ?? "?"
-        guard minimum == Schema.minimumReader else {
+        guard FormatVersion(minimum)?.isReadable == true else {
             throw TraceError.unsupportedVersion(
                 path: path, version: try file.textAttribute("format_version") ?? "without a version")
         }

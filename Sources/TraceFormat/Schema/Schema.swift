@@ -1,13 +1,13 @@
-/// The format: everything that a trace may hold, mirrored from `schemas/attention-trace-0.9.json`.
+/// The format: everything that a trace may hold, mirrored from `schemas/attention-trace-1.0.json`.
 ///
 /// Pure descriptions; nothing here needs libhdf5.
 public enum Schema {
     /// The format's name, in the root attribute `format`.
     public static let format = "attention-trace"
     /// The version that is written, in the root attribute `format_version`.
-    public static let version = "0.9"
+    public static let version = "1.0"
     /// The oldest reader that can read what is written, in the root attribute `min_reader`.
-    public static let minimumReader = "0.9"
+    public static let minimumReader = "1.0"
 
     /// What the format says of one dataset.
     public struct Dataset: Sendable, Equatable, Codable {

@@ -1,6 +1,6 @@
 import Foundation
 
-/// The schema as it travels in each file: the bytes of `schemas/attention-trace-0.9.json`.
+/// The schema as it travels in each file: the bytes of `schemas/attention-trace-1.0.json`.
 public struct SchemaDocument: Codable, Equatable, Sendable {
     /// An axis.
     public struct Axis: Codable, Equatable, Sendable {

@@ -67,7 +67,7 @@ enum Failure {
 
     private static func traceCode(_ error: TraceError) -> Int32 {
         switch error {
-        case .notATrace, .nothingCommitted, .notEnded, .unsupportedVersion, .damaged, .notRecorded: badData
+        case .notATrace, .nothingCommitted, .notEnded, .isCurrent, .unsupportedVersion, .damaged, .notRecorded: badData
         case .outOfRange, .cannotResume, .sameFile, .alreadyExists, .unfinished, .notAFile, .inUse, .misuse: usage
         case .notFound, .system: system
         }

@@ -17,7 +17,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-GOLDEN = HERE.parents[1] / "Golden"
+GOLDEN = HERE.parents[1] / "Golden/1.0"
 
 from checker import hashes  # noqa: E402
 from checker.schema import described, is_hashed  # noqa: E402
@@ -195,8 +195,8 @@ def no_format(file):
 
 @breaks("root.version", rehash=False)
 def from_the_future(file):
-    set_text(file, "format_version", "0.10")
-    set_text(file, "min_reader", "0.10")
+    set_text(file, "format_version", "1.1")
+    set_text(file, "min_reader", "1.1")
 
 
 @breaks("root.version", variant="words", rehash=False)

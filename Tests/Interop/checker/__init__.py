@@ -1,4 +1,4 @@
-"""Judges an attention trace by docs/format.md, docs/verify.md and schemas/attention-trace-0.9.json alone.
+"""Judges an attention trace by docs/format.md, docs/verify.md and schemas/attention-trace-1.0.json alone.
 
 Shares no code with the Swift verifier: two readings of one specification that must agree. Needs h5py and numpy.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-PATH = Path(__file__).resolve().parents[3] / "schemas/attention-trace-0.9.json"
+PATH = Path(__file__).resolve().parents[3] / "schemas/attention-trace-1.0.json"
 TEXT = PATH.read_bytes()
 SCHEMA = json.loads(TEXT)
 ATTRIBUTES = {entry["name"]: entry for entry in SCHEMA["attributes"]}
