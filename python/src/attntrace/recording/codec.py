@@ -39,7 +39,7 @@ def deflated(elements: NDArray[np.uint8]) -> bytes:
     for number, plane in enumerate(planes):
         is_last = number == len(planes) - 1
         parts.append(_stored(plane, is_last) if _is_noise(plane) else _squeezed(plane, is_last))
-    parts.append(struct.pack(">I", zlib.adler32(planes)))
+    parts.append(struct.pack(">I", zlib.adler32(planes.data)))
     return b"".join(parts)
 
 
@@ -51,7 +51,7 @@ def _is_noise(plane: NDArray[np.uint8]) -> bool:
 
 def _squeezed(plane: NDArray[np.uint8], is_last: bool) -> bytes:
     stream = zlib.compressobj(LEVEL, zlib.DEFLATED, -15, 9, zlib.Z_RLE)
-    return stream.compress(plane) + stream.flush(zlib.Z_FINISH if is_last else zlib.Z_FULL_FLUSH)
+    return stream.compress(plane.data) + stream.flush(zlib.Z_FINISH if is_last else zlib.Z_FULL_FLUSH)
 
 
 def _stored(plane: NDArray[np.uint8], is_last: bool) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -178,7 +179,7 @@ def token_texts(tokenizer: Any) -> tuple[Text, int]:
     return text, width
 
 
-def digest_of_weights(weights: str | Path) -> str:
+def digest_of_weights(weights: str | os.PathLike[str]) -> str:
     """SHA-256 of a safetensors file, or of a folder of them, as the format defines it."""
     path = Path(weights)
     files = [path] if path.is_file() else sorted(path.glob("*.safetensors"))
@@ -188,7 +189,7 @@ def digest_of_weights(weights: str | Path) -> str:
     return digests[0].hex() if len(digests) == 1 else hashlib.sha256(b"".join(digests)).hexdigest()
 
 
-def digest_of_tokenizer(folder: str | Path) -> str:
+def digest_of_tokenizer(folder: str | os.PathLike[str]) -> str:
     """SHA-256 of a folder's tokenizer.json; empty where it has none."""
     path = Path(folder) / "tokenizer.json"
     return _file_digest(path).hex() if path.is_file() else ""

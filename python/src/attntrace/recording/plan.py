@@ -18,7 +18,7 @@ VECTOR_CHUNK = 1024
 TEXT_CHUNK = 128
 """The same for what grows with the vocabulary or the table of hashes."""
 
-NUMBERS = {
+NUMBERS: dict[str, np.dtype[Any]] = {
     "float16": np.dtype("<f2"), "float32": np.dtype("<f4"), "int32": np.dtype("<i4"), "uint8": np.dtype("u1")}
 
 

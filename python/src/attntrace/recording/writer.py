@@ -71,7 +71,7 @@ class TraceWriter:
                 self._file.close()
                 new.unlink(missing_ok=True)
                 raise
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             raise _explained(error, self._partial) from error
         self._leaves: dict[tuple[str, int], str] = {}
         self._streams: dict[tuple[str, int], LeafStream] = {}
@@ -165,10 +165,9 @@ class TraceWriter:
             self._file.flush()
             self._scalars["is_complete"][()] = 1
             self._file.flush()
-        except OSError as error:
-            raise _explained(error, self._partial) from error
-        finally:
-            self.close()
+        except (OSError, RuntimeError) as error:
+            raise self._failed(error) from error
+        self.close()
         self._publish()
         return digest
 
@@ -177,15 +176,26 @@ class TraceWriter:
         if not self._is_closed:
             self._is_closed = True
             self._pipeline.close()
-            self._file.close()
+            try:
+                self._file.close()
+            except (OSError, RuntimeError) as error:
+                raise _explained(error, self._partial) from error
 
     # On the pipeline's thread
 
     def _give(self, job: Any, size: int) -> None:
         try:
             self._pipeline.give(job, size)
-        except OSError as error:
-            raise _explained(error, self._partial) from error
+        except (OSError, RuntimeError) as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError | RuntimeError) -> OSError:
+        """What the library's error means. The file is closed: more would only fail again."""
+        try:
+            self.close()
+        except OSError:
+            pass  # For the same reason, most likely; the first error says it.
+        return _explained(error, self._partial)
 
     def _assign(self, placed: PlacedDataset, origin: tuple[int, ...], values: NDArray[Any]) -> None:
         box = tuple(slice(start, start + length) for start, length in zip(origin, values.shape))
@@ -405,12 +415,12 @@ def _set_text(item: Any, name: str, text: str) -> None:
     item.attrs.create(name, _texts(data, max(1, len(data))))
 
 
-def _explained(error: OSError, partial: Path) -> OSError:
-    """The library's error with the file and the reason in plain words."""
+def _explained(error: OSError | RuntimeError, partial: Path) -> OSError:
+    """The library's error, which may be a RuntimeError, with the file and the reason in plain words."""
     text = str(error)
     if isinstance(error, FileExistsError):
         return error
-    number = error.errno
+    number = error.errno if isinstance(error, OSError) else None
     if number is None:
         number = next(
             (code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.ENOENT)
