@@ -25,6 +25,9 @@ SDPA = getattr(functional, "scaled_dot_product_attention", None)
 SOFTMAX = frozenset({functional.softmax, torch.softmax, torch.Tensor.softmax})
 MATMUL = frozenset({torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__})
 
+uncompiled: Callable[[Any], Any] = getattr(getattr(torch, "compiler", None), "disable", lambda function: function)
+"""Keeps what the tap does out of graphs that the model's code compiles (Fast-dLLM compiles its attention)."""
+
 
 @dataclass
 class Attention:
@@ -41,6 +44,8 @@ class Attention:
     value: Tensor | None = None
     output: Tensor | None = None
     """batch, head, query, channel: sums of values by weight."""
+    hides: Callable[[], bool] = lambda: False
+    """Whether a query does not see every key. To be asked while the layer is handed over."""
 
 
 class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
@@ -90,6 +95,7 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
         self.layers_seen += 1
         return self.layers_seen - 1
 
+    @uncompiled
     def _fused(
         self, output: Tensor, query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
         dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None, enable_gqa: bool = False,
@@ -110,9 +116,10 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
             scores.masked_fill_(above, float("-inf"))
         if attn_mask is not None:
             scores = scores.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else scores + attn_mask
-        self._absorb(
-            layer, Attention(torch.softmax(scores, -1), scores.amax(-1), query, key, value, output))
+        self._absorb(layer, Attention(
+            torch.softmax(scores, -1), scores.amax(-1), query, key, value, output, lambda: _hides(scores)))
 
+    @uncompiled
     def _softmax(self, output: Tensor, scores: Tensor, dim: int | None = None, *rest: Any, **kwargs: Any) -> None:
         if scores.dim() != 4 or dim not in (-1, 3) or scores.shape[1] != self._heads or scores.shape[2] != self._rows:
             return
@@ -122,7 +129,7 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
             return
         # A softmax in half precision does not sum to 1 closely enough for a trace.
         weights = output if output.dtype == torch.float32 else torch.softmax(scores.float(), -1)
-        attention = Attention(weights, scores.amax(-1).float())
+        attention = Attention(weights, scores.amax(-1).float(), hides=lambda: _hides(scores))
         if self._needs_vectors:
             if self._product is not None:
                 attention.query, attention.key = self._product
@@ -130,6 +137,7 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
         else:
             self._absorb(layer, attention)
 
+    @uncompiled
     def _matmul(self, output: Tensor, left: Tensor, right: Tensor) -> None:
         """Remembers the product of queries and keys, and finds that of weights and values."""
         if left.shape[1] != self._heads or left.shape[2] != self._rows:
@@ -139,3 +147,8 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
             self.flush()
         else:
             self._product = left, right.transpose(-1, -2)
+
+
+def _hides(scores: Tensor) -> bool:
+    """Whether a score says that the key is not seen: minus infinity, or the most negative number, added."""
+    return bool((scores < torch.finfo(scores.dtype).min / 4).any())

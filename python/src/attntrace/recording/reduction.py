@@ -53,10 +53,9 @@ class Predictions:
     """Rows that are worked on at once: vocabularies are large."""
 
     def __init__(self, rows: Tensor, ranks: int) -> None:
-        """`rows` is position x vocabulary."""
+        """`rows` is position x vocabulary; a copy, for samplers write into the logits."""
         count = rows.shape[0]
-        # A copy: samplers write into the logits.
-        self._rows = rows.detach().clone()
+        self._rows = rows.detach()
         self._total = torch.empty(count, device=rows.device)
         self.best = np.empty(count, np.int64)
         self.entropy = np.empty(count, np.float32)

@@ -158,6 +158,11 @@ class DiffusionSteps(Steps):
         count = self.plan.position_count
         if tuple(attention.weights.shape[-2:]) != (count, count):
             raise self.fail("", f"layer {layer} attends from and to {tuple(attention.weights.shape[-2:])}, not {count}")
+        # One mask is made for all layers.
+        if place == 0 and attention.hides():
+            raise self.fail("", (
+                f"layer {layer} hides keys from queries: in a diffusion trace every query sees every key (padding, and "
+                "models that are causal by blocks, cannot be recorded)"))
         for batch, prefix in enumerate(self.plan.passes):
             weights = attention.weights[batch]
             if "received" in self.plan.signals:
@@ -334,7 +339,7 @@ class CausalSteps(Steps):
                                                    else values[:, first:keys])
 
     def end(self, logits: Tensor) -> None:
-        self._predictions = reduction.Predictions(logits[0, -1:], self._ranks)
+        self._predictions = reduction.Predictions(logits[0, -1:].clone(), self._ranks)
 
     def finish(self, final: Ids) -> list[str]:
         length = len(self._ids) + self.is_pending
