@@ -11,9 +11,10 @@ writes traces.
 """
 
 from .errors import AttntraceError
+from .trace import Trace, open
 from .version import __version__
 
-__all__ = ["AttntraceError", "__version__"]
+__all__ = ["AttntraceError", "Trace", "__version__", "open"]
 
 
 def __getattr__(name: str) -> object:
