@@ -29,7 +29,7 @@ def test_json_and_hdf5_are_the_same(result):
         assert a.array(each.name).identical(b.array(each.name)), each.name
     assert (a.trace, a.settings, a.parameters, a.undefined) == (b.trace, b.settings, b.parameters, b.undefined)
     for name, table in a.tables.items():
-        left, right = table.fillna(""), b.tables[name][table.columns].fillna("")
+        left, right = (each[table.columns].astype(object).fillna("") for each in (table, b.tables[name]))
         assert left.values.tolist() == right.values.tolist(), name
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ..errors import AttntraceError
 from ..result_files import Cohort, Results
-from .sources import Line, Source, as_results, first_of, lines
+from .sources import Line, Source, as_results, collected, first_of, lines
 from .style import COLOURS, MARKERS, PAGE, Drawing, panel_title, styled
 
 
@@ -54,10 +54,6 @@ def bands_of(drawn: Sequence[Line]) -> str:
     return " Bands: " + "; ".join(kinds) + "." if kinds else ""
 
 
-def _collected(sources: Sequence[Source], quantity: str, axis: str = "layer") -> list[Line]:
-    return [line for each in sources for line in lines(as_results(each), quantity, axis)]
-
-
 @styled
 def absorption(*sources: Source) -> Drawing:
     """How much of all attention sinks take, by layer (Dai et al., arXiv 2601.07894).
@@ -74,7 +70,7 @@ def absorption(*sources: Source) -> Drawing:
         raise AttntraceError(found[0].path if found else "", "absorption", "no such numbers; run attntrace analyze")
     panels = {
         "top key": "absorption_top_key", f"sinks ({rule})": f"absorption_{rule}", "first token": "absorption_first_token"}
-    drawn = {title: _collected(found, quantity) for title, quantity in panels.items()}
+    drawn = {title: collected(found, quantity) for title, quantity in panels.items()}
     everything = [line for each in drawn.values() for line in each]
     kinds = [kind for kind in (False, True) if any(line.is_causal == kind for line in everything)]
     figure = Drawing(PAGE, 1.95 * len(kinds) + 0.1)
@@ -103,7 +99,7 @@ def contrast(*sources: Results | Cohort) -> Drawing:
     """A diffusion and an autoregressive model on like rows: what the top key, and the first, take of windows of rows that
     scored emitted tokens (`answer_shares`)."""
     panels = {"top key": "window_absorption", "first key": "window_first_key_share"}
-    drawn = {title: _collected(sources, quantity) for title, quantity in panels.items()}
+    drawn = {title: collected(sources, quantity) for title, quantity in panels.items()}
     if not all(drawn.values()):
         raise AttntraceError(sources[0].path if sources else "", "answer_shares", "not in these results")
     everything = [line for each in drawn.values() for line in each]

@@ -42,6 +42,7 @@ def drift(
     across = min(2, len(chosen))
     down = -(-len(chosen) // across)
     figure = Drawing(PAGE, 2.15 * down + 0.55)
+    figure.get_layout_engine().set(hspace=0.05)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     brightest = float(np.nanmax(received)) if received.size and not np.isnan(received).all() else 1.0
     image = None
@@ -53,7 +54,7 @@ def drift(
         of_layer = sinks[sinks["layer"] == layer]
         _hatch(axes, of_layer)
         _unmasked(axes, trace)
-        panel_title(axes, place, f"layer {layer}", pad=38 if tokens else 4)
+        panel_title(axes, place, f"layer {layer}", pad=34 if tokens else 4)
         _name_tokens(axes, trace, of_layer, tokens)
         axes.spines[["top", "right"]].set_visible(True)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True))
@@ -124,7 +125,7 @@ def _name_tokens(axes: Axes, trace: Trace, sinks: pd.DataFrame, count: int) -> N
     """Names the positions that are longest a sink above the panel, as far apart as letters need."""
     if sinks.empty or count == 0:
         return
-    apart = max(2.0, trace.sizes["key"] / 34)
+    apart = max(2.0, trace.sizes["key"] / 26)
     named: list[int] = []
     for position in sinks["position"].value_counts(sort=True).index:
         if len(named) < count and all(abs(position - other) >= apart for other in named):

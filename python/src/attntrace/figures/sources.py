@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -78,6 +81,15 @@ def lines(found: Results | Cohort, quantity: str, axis: str = "layer") -> list[L
                 statistics["low"].values, statistics["high"].values,
                 "" if few else f"{percent:g} % interval of the mean over traces", name.startswith("cumulative_"), whole))
     return result
+
+
+def collected(sources: Sequence[Source], quantity: str, axis: str = "layer") -> list[Line]:
+    """The lines of several sources; a name that two of them have says which of them it is."""
+    found = [(each, line) for each in map(as_results, sources) for line in lines(each, quantity, axis)]
+    names = Counter(line.label for _, line in found)
+    return [
+        replace(line, label=f"{line.label} ({Path(each.path).name})") if names[line.label] > 1 else line
+        for each, line in found]
 
 
 def _groups(found: Cohort) -> list[str | None]:

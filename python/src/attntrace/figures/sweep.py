@@ -9,7 +9,7 @@ import pandas as pd
 from ..errors import AttntraceError
 from ..result_files import Results
 from .by_layer import bands_of, draw_lines, styles_of, table
-from .sources import Source, as_results, first_of, lines
+from .sources import Source, as_results, collected, first_of
 from .style import COLUMN, Drawing, styled
 
 
@@ -20,7 +20,7 @@ def epsilon_sweep(*sources: Source) -> Drawing:
     Of one trace the layers as well, light to dark; of several, and of cohorts, a line each.
     """
     found = [as_results(each) for each in sources]
-    drawn = [line for each in found for line in lines(each, "not_sinks_excess", "epsilon")]
+    drawn = collected(found, "not_sinks_excess", "epsilon")
     if not drawn:
         raise AttntraceError(found[0].path if found else "", "epsilon_sweep", "no such numbers; run attntrace analyze")
     figure = Drawing(COLUMN, 2.3)
