@@ -11,9 +11,11 @@ writes traces.
 """
 
 from .errors import AttntraceError
+from .result_files import Cohort, Results, results
+from .trace import Trace, open
 from .version import __version__
 
-__all__ = ["AttntraceError", "__version__"]
+__all__ = ["AttntraceError", "Cohort", "Results", "Trace", "__version__", "open", "results"]
 
 
 def __getattr__(name: str) -> object:
