@@ -62,6 +62,7 @@ class Drift {
     if (block.sinks.values.includes(255)) notes.push("At steps without hatching the rule may say nothing: too few rows.");
     if (this.analysis) notes.push(`Sinks by ${this.analysis.rule}.`);
     byId("drift-notes").textContent = notes.join(" ");
+    this.map.show(this.content);
     this.markStep();
   }
 
@@ -76,8 +77,7 @@ class Drift {
   }
 
   markStep() {
-    if (!this.content || !this.kept) return;
-    this.map.show({ ...this.content, currentRow: this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step)) });
+    if (this.kept) this.map.markCurrent({ row: this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step)) });
   }
 
   read(cell) {

@@ -50,6 +50,26 @@ function whenQuiet(action, milliseconds) {
   };
 }
 
+/** A function that does what is to be done while an element is seen, and else once it is seen again, or printed. */
+function whileSeen(element, action) {
+  let isSeen = false;
+  let isDue = false;
+  const catchUp = () => {
+    if (!isDue) return;
+    isDue = false;
+    action();
+  };
+  new IntersectionObserver((entries) => {
+    isSeen = entries[entries.length - 1].isIntersecting;
+    if (isSeen) catchUp();
+  }, { rootMargin: "200px" }).observe(element);
+  addEventListener("beforeprint", catchUp);
+  return () => {
+    isDue = true;
+    if (isSeen) catchUp();
+  };
+}
+
 /** Runs something, at the earliest when the element nears the window, once. */
 function whenNear(element, action) {
   const observer = new IntersectionObserver((entries) => {

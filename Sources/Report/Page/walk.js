@@ -29,8 +29,10 @@ class Walk {
     // A causal trace keeps each row once: the map of a step is the first rows of the last step's.
     this.from = atOrBefore(trace.blocks.map.steps, this.step);
     this.wanted = `map/${this.from}/${this.layer}/${this.head}`;
+    byId("map").setAttribute("aria-busy", "true");
     this.when(this.wanted, (block) => {
       this.show(block);
+      byId("map").setAttribute("aria-busy", "false");
       this.prefetch();
     });
     if (trace.blocks.received) this.when(this.context.receivedPath(), (block) => this.showSinks(block));
