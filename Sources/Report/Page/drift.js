@@ -60,7 +60,8 @@ class Drift {
     if (keySpan > 1) notes.push(`A cell is the mean over ${keySpan} positions.`);
     if (steps.length < trace.steps.length) notes.push(`${steps.length} of ${trace.steps.length} steps are kept.`);
     if (block.sinks.values.includes(255)) notes.push("At steps without hatching the rule may say nothing: too few rows.");
-    if (this.analysis) notes.push(`Sinks by ${this.analysis.rule}.`);
+    const rule = this.analysis?.rule.replace(/, per \w+$/, "");
+    if (rule) notes.push(`Sinks by ${rule}, ${single ? "of this head" : "of the layer with its heads averaged first"}.`);
     byId("drift-notes").textContent = notes.join(" ");
     this.map.show(this.content);
     this.markStep();

@@ -17,7 +17,7 @@ const LABEL_SPACING = 11;
  */
 class HeatMap {
   constructor(parent, options) {
-    this.options = { square: false, maxHeight: 640, leftMargin: 84, topMargin: 72, ...options };
+    this.options = { square: false, maxHeight: 640, leftMargin: 84, topMargin: 80, ...options };
     this.canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": options.label, class: "heat" });
     this.over = make("canvas", { class: "heat-over", "aria-hidden": "true" });
     this.box = make("div", { class: "heat-box" }, this.canvas, this.over);

@@ -47,7 +47,14 @@ function setUpTheme() {
     theme.use(chosen());
   });
   dark.addEventListener("change", () => theme.use(chosen()));
-  addEventListener("beforeprint", () => theme.use("light"));
-  addEventListener("afterprint", () => theme.use(chosen()));
+  // Canvases are drawn anew at the width of paper: what is drawn for the window would only be squeezed.
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("printing");
+    theme.use("light");
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    theme.use(chosen());
+  });
   theme.use(chosen());
 }
