@@ -94,7 +94,7 @@ class Drift {
     const value = this.map.value(cell);
     out.replaceChildren(`Step ${step}, position ${position} `,
       make("bdi", { class: "token" }, fed === "▒" ? "[mask]" : visible(fed || finalText(this.context.trace, position))),
-      ": ", make("span", { id: "drift-value", "data-value": Number.isNaN(value) ? "" : value }, Number.isNaN(value) ? "not seen" : shown(value, 4)),
+      ": ", make("span", { id: "drift-value", "data-value": Number.isNaN(value) ? "" : value }, Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.block.received.peak))),
       isSink ? " · sink" : "");
   }
 

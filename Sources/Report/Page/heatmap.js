@@ -28,7 +28,7 @@ class HeatMap {
     this.current = null;
     this.listen();
     new ResizeObserver(() => this.resized()).observe(this.box);
-    theme.listen(() => this.redraw());
+    theme.listen(() => this.redraw(), this.box);
   }
 
   listen() {

@@ -96,6 +96,7 @@ class Walk {
     const { span } = trace.blocks.map;
     const { scale: kind, stretch, follow } = this.state;
     const frame = this.frame(block);
+    this.peak = block.weights.peak;
     this.positions = frame.positions;
     const top = stretch ? largest(block.weights.values) : 1;
     const scale = new Scale(kind, 0, top);
@@ -171,7 +172,7 @@ class Walk {
     const entry = (name, ...content) => make("div", {}, make("dt", {}, name), make("dd", {}, ...content));
     out.replaceChildren(
       entry("Value", make("span", { id: "map-value", class: "value", "data-value": Number.isNaN(value) ? "" : value },
-        Number.isNaN(value) ? "not seen" : shown(value, 4))),
+        Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.peak)))),
       entry("Query", at(query)), entry("Key", at(key)));
     if (byKeyboard) {
       byId("map-status").textContent = `${Number.isNaN(value) ? "not seen" : shown(value, 3)}: query ${query} ${this.tokenAt(query)}, `
