@@ -170,18 +170,18 @@ struct ReportPlanner: ~Copyable {
 
     /// Bytes that a step's maps take, on average.
     private borrowing func sampledStep(_ plan: ViewPlan.Maps, _ views: TraceViews) throws -> Double {
-        let view = MapView(trace: views.trace, span: plan.span, threads: nil)
+        let view = MapView(trace: views.trace, span: plan.span)
         let steps = plan.steps.thinned(to: 3)
         let layers = plan.layers.thinned(to: 3)
         let heads = plan.heads.thinned(to: 3)
+        // A mean takes about what a head takes: reading all heads for a sample would cost more than it tells.
+        let scale = heads.isEmpty ? 1 : Double(plan.heads.count + 1) / Double(heads.count)
         var size = 0.0
         for step in steps {
             for layer in layers {
-                let made = try view.blocks(step: step, layer: layer, heads: heads, withMean: heads.isEmpty)
-                let ofHeads = made.heads.reduce(0.0) { $0 + Double(encoder.size(of: $1) + Self.elementBytes) }
-                // A mean takes about what a head takes: reading all heads for a sample would cost more than it tells.
-                size += heads.isEmpty ? 0 : ofHeads / Double(heads.count) * Double(plan.heads.count + 1)
-                if let mean = made.mean { size += Double(encoder.size(of: mean) + Self.elementBytes) }
+                try view.forEachBlock(step: step, layer: layer, heads: heads, withMean: heads.isEmpty) { _, block in
+                    size += scale * Double(encoder.size(of: block) + Self.elementBytes)
+                }
             }
         }
         return size / Double(steps.count * layers.count) * Double(plan.layers.count)
