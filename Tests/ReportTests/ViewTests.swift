@@ -19,6 +19,16 @@ struct ViewTests {
         }
     }
 
+    /// The map of head 1 of layer 0, in cells.
+    private func block(of trace: Trace, span: Int, step: Int) throws -> Block {
+        var made: [Block] = []
+        try MapView(trace: trace, span: span).forEachBlock(step: step, layer: 0, heads: [1], withMean: false) {
+            made.append($1)
+        }
+        #expect(made.count == 1)
+        return made[0]
+    }
+
     @Test(
         "A map is the trace's own, to the step of a code", arguments: [Causality.bidirectional, .causal],
         [Signal.maps, .qk])

@@ -73,7 +73,7 @@ public struct ReportWriter {
                     try write(shown, analyses, document, out)
                 }
             } catch is Overflow {
-                share *= 0.85
+                share *= 0.93
             }
         }
         throw ReportError.tooLarge(limit: limit, least: fixed)
