@@ -356,6 +356,21 @@ def test_cut_and_changed_files_end_in_order(tmp_path, name):
     assert refused > 50
 
 
+def test_untrusted_files_are_read_elsewhere_first(traces, tmp_path, monkeypatch):
+    with attntrace.open(traces["causal"], untrusted=True) as trace:
+        assert trace.map(3, 2, 1).shape
+    with pytest.raises(attntrace.AttntraceError, match="not readable as HDF5"):
+        (tmp_path / "none.h5").write_text("none")
+        attntrace.open(tmp_path / "none.h5", untrusted=True)
+    # Which files crash libhdf5 changes with its version, so a Python that crashes by itself stands in for one.
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(attntrace.AttntraceError, match=r"read.crash: libhdf5 crashed on it \(signal 11\)"):
+        attntrace.open(traces["causal"], untrusted=True)
+
+
 def test_errors_survive_pickling():
     error = attntrace.AttntraceError("a.h5", "received", "damaged: missing")
     again = pickle.loads(pickle.dumps(error))
