@@ -14,7 +14,14 @@ let package = Package(
         .executable(name: "attntrace", targets: ["attntrace"]),
     ],
     dependencies: [
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0")
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0"),
+        // What Hummingbird itself stands on: its connections are guarded by a handler of ours.
+        .package(url: "https://github.com/apple/swift-nio", from: "2.100.0"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.30.0"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.4.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
     ],
     targets: [
         // libhdf5 and its high-level library, as Debian ships them.
@@ -50,15 +57,35 @@ let package = Package(
         .target(
             name: "Report", dependencies: ["Analysis", "TraceFormat", "CDeflate"], exclude: ["README.md"],
             resources: [
-                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/page.js"),
+                .embedInCode("Page/page.html"), .embedInCode("Page/page.css"), .embedInCode("Page/elements.js"),
+                .embedInCode("Page/tokens.js"), .embedInCode("Page/blocks.js"), .embedInCode("Page/source.js"),
+                .embedInCode("Page/state.js"), .embedInCode("Page/theme.js"), .embedInCode("Page/colours.js"),
+                .embedInCode("Page/heatmap.js"), .embedInCode("Page/tables.js"), .embedInCode("Page/lines.js"),
+                .embedInCode("Page/facts.js"), .embedInCode("Page/controls.js"), .embedInCode("Page/walk.js"),
+                .embedInCode("Page/follow.js"), .embedInCode("Page/words.js"), .embedInCode("Page/drift.js"),
+                .embedInCode("Page/quantities.js"), .embedInCode("Page/analysis.js"),
+                .embedInCode("Page/comparison.js"), .embedInCode("Page/main.js"),
             ],
             swiftSettings: strict),
+
+        // The page over HTTP, on the loopback address only.
+        .target(
+            name: "Serving",
+            dependencies: [
+                "Report", "TraceFormat", .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            exclude: ["README.md"], swiftSettings: strict),
 
         .target(name: "CProcess"),
         .executableTarget(
             name: "attntrace",
             dependencies: [
-                "Capture", "Analysis", "Importing", "Report", "TraceFormat", "Tokenizer", "CProcess",
+                "Capture", "Analysis", "Importing", "Report", "Serving", "TraceFormat", "Tokenizer", "CProcess",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             exclude: ["README.md"], swiftSettings: strict),
@@ -81,6 +108,15 @@ let package = Package(
         .testTarget(
             name: "CaptureTests", dependencies: ["Capture", "CKernels", "AMXEmulation"], swiftSettings: strict),
         .testTarget(
+            name: "ReportTests", dependencies: ["Report", "Analysis", "CDeflate", "TraceFormat", "SyntheticTraces"],
+            swiftSettings: strict),
+        .testTarget(
             name: "AnalysisTests", dependencies: ["Analysis", "CKernels", "SyntheticTraces"], swiftSettings: strict),
+        .testTarget(
+            name: "ServingTests",
+            dependencies: [
+                "Serving", .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "NIOCore", package: "swift-nio"),
+            ], swiftSettings: strict),
     ]
 )

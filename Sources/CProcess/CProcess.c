@@ -2,6 +2,7 @@
 #include "CProcess.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -11,6 +12,12 @@
 int cprocess_die_with_parent(void) { return prctl(PR_SET_PDEATHSIG, SIGKILL); }
 
 int cprocess_memory_file(void) { return memfd_create("output", MFD_CLOEXEC); }
+
+int cprocess_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+int cprocess_close_others(posix_spawn_file_actions_t *actions) {
+    return posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 1);
+}
 
 static volatile sig_atomic_t interruption = 0;
 static struct timespec noted_at;

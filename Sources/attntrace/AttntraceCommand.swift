@@ -22,6 +22,7 @@ struct AttntraceCommand: ParsableCommand {
             DiffCommand.self, RecoverCommand.self, RepackCommand.self, MigrateCommand.self, SinksCommand.self,
             TrajectoriesCommand.self,
             CompareCommand.self, AnalyzeCommand.self, MergeCommand.self, ScoreCommand.self, ImportCommand.self,
+            ReportCommand.self, ServeCommand.self,
         ])
 
     static func main() {

@@ -3,6 +3,8 @@ import ArgumentParser
 import Capture
 import Foundation
 import Importing
+import Report
+import Serving
 import Tokenizer
 import TraceFormat
 
@@ -59,7 +61,9 @@ enum Failure {
         case is PromptFileError: badData
         case is QueryError: usage
         case let error as ImportError: importCode(error)
+        case let error as ReportError: reportCode(error)
         case is UsageError: usage
+        case is ServingError: system
         case is CocoaError: system
         default: nil
         }
@@ -93,6 +97,14 @@ enum Failure {
         case .malformed, .lacking: badData
         case .misuse: usage
         case .system: system
+        }
+    }
+
+    private static func reportCode(_ error: ReportError) -> Int32 {
+        switch error {
+        case .noCharts: system
+        case .badCharts: badData
+        case .noSuchBlock, .tooLarge: usage
         }
     }
 

@@ -123,11 +123,8 @@ enum ReadingGuard {
         let said = output == nil ? nil : MemoryFile()
         // The C library says on stderr that a heap is damaged, and this program says it again.
         let complaints = MemoryFile()
-        guard let child = start(arguments, output: said, errors: complaints) else {
-            throw TraceError.system(
-                path: traces.joined(separator: ", "), operation: "start a process to read it",
-                reason: String(cString: strerror(errno)))
-        }
+        let child = try start(
+            arguments, for: traces, streams: Streams(output: said?.descriptor, errors: complaints.descriptor))
         let end = wait(for: child, limit: min(limit, inheritedLimit()))
         if let output, let said { output(said.text()) }
         if case .failed = end {} else { _ = Terminal.write(complaints.text(), to: STDERR_FILENO) }
@@ -137,7 +134,7 @@ enum ReadingGuard {
     }
 
     /// What a child writes, kept until it has ended: a pipe would have to be emptied while it runs.
-    private final class MemoryFile {
+    final class MemoryFile: Sendable {
         let descriptor = cprocess_memory_file()
 
         deinit { close(descriptor) }
@@ -149,8 +146,17 @@ enum ReadingGuard {
         }
     }
 
-    /// Starts this program as a child under guard; nil, with errno set, when the system refuses.
-    private static func start(_ arguments: [String], output: MemoryFile?, errors: MemoryFile) -> pid_t? {
+    /// What a child has in the place of standard input, output and error; nil: what this process has.
+    struct Streams {
+        var input: Int32?
+        var output: Int32?
+        var errors: Int32?
+    }
+
+    /// Starts this program as a child under guard, which lives no longer than the thread that starts it.
+    ///
+    /// - Throws: `TraceError.system` when the system refuses.
+    static func start(_ arguments: [String], for traces: [String], streams: Streams) throws -> pid_t {
         var environment = ProcessInfo.processInfo.environment
         environment[marker] = String(getpid())
         // Unless someone asks for them, nobody wants the backtraces of a crash that is an answer.
@@ -163,16 +169,23 @@ enum ReadingGuard {
             posix_spawn_file_actions_destroy(&actions)
             for text in variables + words { free(text) }
         }
-        if let output { posix_spawn_file_actions_adddup2(&actions, output.descriptor, STDOUT_FILENO) }
-        posix_spawn_file_actions_adddup2(&actions, errors.descriptor, STDERR_FILENO)
+        if let input = streams.input { posix_spawn_file_actions_adddup2(&actions, input, STDIN_FILENO) }
+        if let output = streams.output { posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO) }
+        if let errors = streams.errors { posix_spawn_file_actions_adddup2(&actions, errors, STDERR_FILENO) }
+        // Of what else this process has open, connections for one, a child must keep nothing open.
+        cprocess_close_others(&actions)
         var child = pid_t()
         let error = posix_spawn(&child, "/proc/self/exe", &actions, nil, &words, &variables)
-        errno = error
-        return error == 0 ? child : nil
+        guard error == 0 else {
+            throw TraceError.system(
+                path: traces.joined(separator: ", "), operation: "start a process to read it",
+                reason: String(cString: strerror(error)))
+        }
+        return child
     }
 
     /// Waits for the child and says how it ended, and what the file did to it.
-    private static func wait(for child: pid_t, limit: Int) -> End {
+    static func wait(for child: pid_t, limit: Int) -> End {
         var status: Int32 = 0
         var usage = rusage()
         while wait4(child, &status, 0, &usage) < 0, errno == EINTR {}

@@ -25,16 +25,7 @@ enum Terminal {
     }
 
     /// Writes everything; false, with errno set, when the system refuses.
-    static func write(_ text: String, to descriptor: Int32) -> Bool {
-        var bytes = Array(text.utf8)[...]
-        while !bytes.isEmpty {
-            let count = bytes.withUnsafeBytes { Foundation.write(descriptor, $0.baseAddress, $0.count) }
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { return false }
-            bytes = bytes.dropFirst(count)
-        }
-        return true
-    }
+    static func write(_ text: String, to descriptor: Int32) -> Bool { WholeFile.write(text, to: descriptor) }
 
     /// Whether a person is watching stderr.
     static var watchesProgress: Bool { isatty(STDERR_FILENO) == 1 }

@@ -1,0 +1,98 @@
+"use strict";
+// One token, followed: what it receives at each step, in the layer looked at and in all.
+
+class Follow {
+  constructor(context) {
+    this.context = context;
+    this.state = context.state;
+    this.box = byId("follow");
+    this.heading = make("h3");
+    this.facts = make("p", { class: "notes" });
+    const byLayer = make("figure", {}, make("p", { class: "figure-title" }, "Received mean, by layer (row) and step (column); click chooses both"));
+    const lines = make("div");
+    this.box.append(this.heading, this.facts, lines, byLayer);
+    this.lineBox = lines;
+    this.map = new HeatMap(byLayer, {
+      label: "What the followed token receives, by layer and step", cellHeight: 14, maxHeight: 260, leftMargin: 26,
+      onChoose: ({ column, row }) => this.go(column, row),
+      onPoint: (cell) => this.read(cell),
+    });
+    this.readout = make("p", { class: "notes", "aria-live": "polite" });
+    byLayer.append(this.readout);
+    this.state.listen(["trace", "follow", "layer", "head"], () => this.update());
+    this.state.listen(["step"], () => this.mark());
+  }
+
+  get kept() {
+    return this.context.trace.blocks.received;
+  }
+
+  go(column, row) {
+    const changes = {};
+    if (column !== null) changes.step = this.kept.steps[column];
+    if (row !== null) changes.layer = this.kept.layers[row];
+    this.state.set(changes);
+  }
+
+  update() {
+    const { trace } = this.context;
+    const { follow } = this.state;
+    this.box.hidden = follow === null;
+    if (follow === null) return;
+    this.heading.replaceChildren(make("span", { class: "mark-text" }, "▣ "), "Following ",
+      make("bdi", { class: "token" }, visible(finalText(trace, follow))), ` at ${follow}`);
+    this.facts.textContent = this.describe(trace, follow);
+    this.content = null;
+    if (!this.kept) return;
+    const cell = Math.floor(follow / this.kept.keySpan);
+    const wanted = `${this.state.trace} ${follow} ${this.state.layer} ${this.state.head}`;
+    this.wanted = wanted;
+    const heads = this.kept.layers.map((layer) => this.context.block(this.context.receivedPath(layer)));
+    this.context.load(Promise.all(heads), () => this.wanted === wanted, (blocks) => this.show(blocks, cell));
+  }
+
+  describe(trace, position) {
+    const token = trace.tokens[position];
+    const region = token.region === null ? "" : ` Region ${trace.regions[token.region].name}.`;
+    const came = token.unmaskStep === -1 ? "A token of the prompt." : token.unmaskStep === -2 ? "Never unmasked."
+      : trace.causal ? `Generated at step ${token.unmaskStep}.` : `Unmasked at step ${token.unmaskStep}.`;
+    return came + region;
+  }
+
+  show(blocks, cell) {
+    const { keySpan, layers, steps } = this.kept;
+    const rows = blocks.map((block) => {
+      const width = block.received.shape[1];
+      return steps.map((_, step) => (cell < width ? block.received.values[step * width + cell] : NaN));
+    });
+    const head = this.context.receivedPath().split("/").length > 2 ? `head ${this.state.head}` : "mean over heads";
+    const chosen = Math.max(0, layers.indexOf(this.state.layer));
+    const options = {
+      title: `What it receives, layer ${layers[chosen]}, ${head}`, xTitle: "step", yTitle: "received mean", x: steps,
+      note: keySpan > 1 ? `Mean over the ${keySpan} positions of its cell.` : "", class: "chart small",
+      series: [{ name: "received mean", values: rows[chosen].map((value) => (Number.isNaN(value) ? null : value)) }],
+      onChoose: (place) => this.state.set({ step: steps[place] }), name: "received-by-followed-token",
+    };
+    if (this.figure) this.figure.show(options);
+    else this.figure = new LineFigure(this.lineBox, options);
+    const values = Float32Array.from(rows.flat());
+    this.content = {
+      columns: steps.length, rows: layers.length, values, scale: new Scale("root", 0, largest(values)),
+      rowLabel: (row) => String(layers[row]),
+    };
+    this.map.show(this.content);
+    this.mark();
+  }
+
+  mark() {
+    if (this.state.follow === null || !this.content) return;
+    const step = this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step));
+    this.figure.mark(step);
+    this.map.markCurrent({ row: this.kept.layers.indexOf(this.state.layer), column: step });
+  }
+
+  read(cell) {
+    this.readout.textContent = cell
+      ? `Layer ${this.kept.layers[cell.row]}, step ${this.kept.steps[cell.column]}: ${shown(this.map.value(cell), 4)}` : "\u00a0";
+  }
+}

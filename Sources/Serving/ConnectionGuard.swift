@@ -1,0 +1,93 @@
+import HTTPTypes
+import NIOCore
+import NIOHTTPTypes
+
+/// Keeps one connection within its limits: drops what requests carry beyond their head, ends it after an answer that says
+/// so, when an answer is not taken in time, and tells who reads for it when the client went away.
+final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
+    typealias InboundIn = HTTPRequestPart
+    typealias InboundOut = HTTPRequestPart
+    typealias OutboundIn = HTTPResponsePart
+    typealias OutboundOut = HTTPResponsePart
+
+    /// Seconds for which a connection that was refused may still send: closed at once, its client would not see the answer.
+    private static let lingering = TimeAmount.seconds(1)
+
+    private let limits: ServingLimits
+    private var closesAfterAnswer = false
+    private var isClosing = false
+    private var isAbandoned = false
+    private var deadline: Scheduled<Void>?
+    private var onAbandon: (@Sendable () -> Void)?
+
+    init(limits: ServingLimits) { self.limits = limits }
+
+    /// Has something done when the client goes away, until it is set again; at once where it has gone.
+    func whenAbandoned(_ action: (@Sendable () -> Void)?) {
+        onAbandon = action
+        if isAbandoned { abandon() }
+    }
+
+    private func abandon() {
+        isAbandoned = true
+        onAbandon?()
+        onAbandon = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        if isClosing { return }
+        // Bodies are refused by their head; what arrives of them all the same is never kept.
+        if case .body = unwrapInboundIn(data) { return }
+        context.fireChannelRead(data)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .inputClosed? = event as? ChannelEvent {
+            abandon()
+            if isClosing { context.close(promise: nil) }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        deadline?.cancel()
+        abandon()
+        context.fireChannelInactive()
+    }
+
+    func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
+        switch unwrapOutboundIn(data) {
+        case .head(let head):
+            closesAfterAnswer = head.headerFields[.connection] == "close"
+            close(context, in: .nanoseconds(Int64(limits.sendingSeconds * 1e9)))
+            context.write(data, promise: promise)
+        case .body:
+            context.write(data, promise: promise)
+        case .end:
+            let sent = promise ?? context.eventLoop.makePromise()
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            sent.futureResult.whenComplete { _ in
+                let (handler, context) = bound.value
+                handler.answered(context)
+            }
+            context.write(data, promise: sent)
+        }
+    }
+
+    private func answered(_ context: ChannelHandlerContext) {
+        deadline?.cancel()
+        guard closesAfterAnswer, !isClosing else { return }
+        isClosing = true
+        context.close(mode: .output, promise: nil)
+        close(context, in: isAbandoned ? .zero : Self.lingering)
+    }
+
+    private func close(_ context: ChannelHandlerContext, in time: TimeAmount) {
+        deadline?.cancel()
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        deadline = context.eventLoop.scheduleTask(in: time) { bound.value.close(promise: nil) }
+    }
+}
+
+@available(*, unavailable)
+extension ConnectionGuard: Sendable {}

@@ -1,0 +1,380 @@
+"""The page of a report in headless Chromium, against the trace read by h5py and against `attntrace analyze`."""
+
+import csv
+import io
+import math
+
+import h5py
+import numpy as np
+import pytest
+
+from browsing import LOCAL, WatchedPage, chromium, open_report, served
+from support import answer, answer_json, capture
+
+HOSTILE = (
+    "[[document one]]In the beginning.[[/document]] [[document two gold]]</script><img src=x onerror=alert(1)> "
+    "שלום\u200f 👩\u200d👧 a\u200bb[[/document]] And God said"
+)
+ARGUMENTS = {
+    "diffusion": ["--gen-length", 12, "--signals", "rows,norms", "--record", "maps", "--markers"],
+    "causal": ["--model", "tiny-ar", "--max-new-tokens", 10, "--record", "maps", "--markers"],
+    "received": ["--gen-length", 8, "--record", "received", "--markers"],
+}
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as each:
+        yield each
+
+
+@pytest.fixture(scope="session")
+def shown(tmp_path_factory):
+    """Traces of a hostile prompt, and the path of their report: one of a diffusion and a causal one, one of summaries only."""
+    folder = tmp_path_factory.mktemp("page")
+    paths = {name: capture(folder / f"{name}.h5", *arguments, prompt=HOSTILE) for name, arguments in ARGUMENTS.items()}
+    answer("report", paths["diffusion"], paths["causal"], "--output", folder / "both.html")
+    answer("report", paths["received"], "--output", folder / "received.html")
+    paths["both"], paths["summaries"] = folder / "both.html", folder / "received.html"
+    return paths
+
+
+@pytest.fixture(scope="session")
+def maps(shown):
+    """Full attention of both traces, float64: [step, layer, head, query, key]; causal: one step."""
+    found = {}
+    for name in ("diffusion", "causal"):
+        with h5py.File(shown[name]) as f:
+            found[name] = f["maps/attention"][()].astype(np.float64)
+    return found
+
+
+@pytest.fixture
+def page(browser, shown):
+    page = open_report(browser, shown["both"])
+    yield page
+    page.close()
+
+
+def tolerance(value, peak):
+    """How far a number may lie from the one that its 8-bit code stands for: half a step of code, and float16."""
+    return 1.02 * peak * (2 * math.sqrt(value / peak) * 0.5 / 254 + (0.5 / 254) ** 2) + 1e-7
+
+
+def hover(page, row, column, rows, columns):
+    """Points at a cell of the map; the value that the page reads there."""
+    left, top, width, height = page.evaluate("""() => {
+        const canvas = document.querySelector("#map canvas");
+        canvas.scrollIntoView({ block: "center", behavior: "instant" });
+        const { left, top } = canvas.getBoundingClientRect();
+        const plot = canvas.dataset;
+        return [left + Number(plot.left), top + Number(plot.top), Number(plot.width), Number(plot.height)];
+    }""")
+    page.mouse.move(left + (column + 0.5) * width / columns, top + (row + 0.5) * height / rows)
+    page.settle()
+    return page.get_attribute("#map-value", "data-value")
+
+
+def go(page, trace=0, step=0, layer=0, head="mean", follow=None):
+    """Goes to a place by the page's address."""
+    fragment = f"#t={trace}&s={step}&l={layer}&h={head}" + ("" if follow is None else f"&f={follow}")
+    page.evaluate("(fragment) => { location.hash = fragment; }", fragment)
+    page.settle()
+    kind = "mean over heads" if head == "mean" else f"head {head}"
+    page.wait("(title) => document.getElementById('map-caption').textContent === title", f"Step {step}, layer {layer}, {kind}")
+    page.settle()
+
+
+def test_hostile_text_is_only_text(page):
+    assert page.evaluate("document.querySelectorAll('img').length") == 0
+    assert "</script><img src=x onerror=alert(1)>" in page.text_of(".prompt")
+    chips = page.eval_on_selector_all("#text .chip .final", "(all) => all.map((each) => each.textContent)")
+    assert "<|startoftext|>" in chips
+    # Nothing that cannot be seen stands in a chip as it is: these models' tokens are bytes there, others' are not.
+    assert not any(mark in chip for chip in chips for mark in "\u200b\u200d\u200f\n")
+    assert page.evaluate("(text) => visible(text)", "a\u200b\u202eb c\n\x00") == "a⟨200B⟩⟨202E⟩b·c↵⟨0000⟩"
+    assert page.evaluate("(text) => label(text, 4)", "שלום עולם") == "\u2068שלו…\u2069"
+
+
+def test_hover_reads_the_traces_numbers(page, maps):
+    rng = np.random.default_rng(1)
+    attention = maps["diffusion"]
+    steps, layers, heads, keys, _ = attention.shape
+    checked = 0
+    for step, layer, head in [(0, 0, "mean"), (5, 3, 2), (steps - 1, layers - 1, heads - 1)]:
+        go(page, 0, step, layer, head)
+        wanted = attention[step, layer].mean(0) if head == "mean" else attention[step, layer, head]
+        row, column = np.unravel_index(np.argmax(wanted), wanted.shape)
+        for query, key in [(row, column), *rng.integers(0, keys, (3, 2))]:
+            read = float(hover(page, query, key, keys, keys))
+            assert abs(read - wanted[query, key]) <= tolerance(wanted[query, key], wanted.max()), (step, layer, head, query, key)
+            assert f" {query}" in page.text_of("#map-readout div:nth-child(2)") and f" {key}" in page.text_of("#map-readout div:nth-child(3)")
+            checked += 1
+    assert checked == 12
+
+
+def test_a_causal_map_grows_and_hides_what_is_not_seen(page, maps, shown):
+    attention = maps["causal"][0]
+    keys = attention.shape[-1]
+    with h5py.File(shown["causal"]) as f:
+        prompt = int(f.attrs["prompt_length"])
+    go(page, 1, 3, 2, 1)
+    seen = prompt + 3
+    for query, key in [(seen - 1, 0), (seen - 1, seen - 1), (5, 2)]:
+        read = float(hover(page, query, key, keys, keys))
+        wanted = attention[2, 1, query, key]
+        assert abs(read - wanted) <= tolerance(wanted, attention[2, 1].max())
+    assert hover(page, seen, 0, keys, keys) == ""
+    assert hover(page, 5, 6, keys, keys) == ""
+    assert page.text_of("#map-value") == "not seen"
+
+
+def test_the_slider_and_the_keys_move(page):
+    pictures = set()
+    last = int(page.get_attribute("#step", "max"))
+    for place in range(last + 1):
+        page.eval_on_selector("#step", "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input', {bubbles: true})); }", place)
+        page.wait("(title) => document.getElementById('map-caption').textContent.startsWith(title)", f"Step {place},")
+        page.settle()
+        pictures.add(page.pixels("#map canvas"))
+        assert page.get_attribute("#step", "aria-valuetext") == f"step {place}, {place + 1} of {last + 1}"
+    assert len(pictures) == last + 1
+    state = lambda: page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+    page.evaluate("document.activeElement.blur()")
+    page.press("Home", "ArrowRight", "ArrowRight", "ArrowLeft", "]", "]", "[", ".", ".", ",")
+    page.wait_for_timeout(400)
+    assert {name: state()[name] for name in "slh"} == {"s": "1", "l": "1", "h": "0"}
+    page.press("End", "m")
+    page.wait_for_timeout(400)
+    assert {name: state()[name] for name in "sh"} == {"s": str(last), "h": "mean"}
+    page.press("?")
+    assert page.locator("#help").is_visible()
+    page.press("Escape")
+    assert not page.locator("#help").is_visible()
+
+
+def test_play_moves_by_itself_and_stops_at_the_end(page):
+    page.press("Home", "p")
+    assert page.get_attribute("#play", "aria-pressed") == "true"
+    page.wait("() => document.getElementById('step').value === document.getElementById('step').max")
+    page.wait("() => document.getElementById('play').getAttribute('aria-pressed') === 'false'")
+
+
+def rows_of_map(shown):
+    with h5py.File(shown["diffusion"]) as f:
+        return f["query"][()]
+
+
+def test_a_token_is_followed_everywhere(page, shown):
+    go(page, 0, 4, 1)
+    before = page.pixels("#drift-map canvas")
+    chip = page.locator("#text .chip").nth(7)
+    chip.click()
+    page.wait("() => !document.getElementById('follow').hidden && document.querySelectorAll('#follow canvas').length >= 3")
+    page.settle()
+    assert chip.get_attribute("aria-pressed") == "true"
+    assert page.pixels("#drift-map canvas") != before
+    assert "at 7" in page.text_of("#follow h3")
+    # What it receives, by step, as in the file.
+    page.locator("#follow details summary").first.click()
+    rows = page.eval_on_selector_all("#follow tbody tr", "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))")
+    with h5py.File(shown["diffusion"]) as f:
+        received = f["received"][:, 1].sum(2).mean(1)[:, 7] / f["visible_queries"][:, 7]
+        peak = (f["received"][:, 1].sum(2).mean(1) / f["visible_queries"][()]).max()
+    assert len(rows) == len(received)
+    for (_, value), wanted in zip(rows, received):
+        assert abs(float(value) - wanted) <= tolerance(wanted, peak) + 1e-5 * wanted
+    page.press("Escape")
+    assert page.locator("#follow").is_hidden()
+    # A click into the map follows the key, and one on a row's label the query.
+    keys = len(rows_of_map(shown))
+    hover(page, 3, 9, keys, keys)
+    page.mouse.down()
+    page.mouse.up()
+    page.settle()
+    assert "following 9 " in page.text_of("#following")
+
+
+def test_the_address_brings_back_the_place(browser, shown):
+    page = open_report(browser, shown["both"], "#t=1&s=2&l=3&h=4&f=5&c=log")
+    assert page.input_value("#layer") == "3" and page.input_value("#head") == "4" and page.input_value("#scale") == "log"
+    assert page.input_value("#step") == "2" and page.is_checked("input[name=trace][value='1']")
+    assert "following 5 " in page.text_of("#following")
+    page.close()
+    page = open_report(browser, shown["both"], "#t=9&s=x&l=99&h=-1&f=100000&c=%3Cimg%3E")
+    assert page.input_value("#layer") == "0" and page.input_value("#head") == "mean"
+    page.close()
+
+
+def table_of(page, figure):
+    """Rows of the numbers behind a figure, as text."""
+    box = page.locator(f"figure:has(> h3:text-is('{figure}'))").first
+    box.locator("details.numbers summary").click()
+    return box.locator("tbody tr").evaluate_all("(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))")
+
+
+def test_numbers_behind_figures_are_those_of_analyze(page, shown):
+    analysis = answer_json("analyze", "--json", shown["diffusion"])
+    quantities = {quantity["name"]: quantity for metric in analysis["metrics"] for quantity in metric["quantities"]}
+    close = lambda text, value: (text == "–") if value is None else abs(float(text) - value) <= 2e-5 * abs(value) + 1e-12
+    score = table_of(page, "Sink score by layer and head")
+    heads = len(quantities["top_score"]["axes"]["head"])
+    for layer, row in enumerate(score):
+        for head in range(heads):
+            assert close(row[1 + head], quantities["top_score"]["values"][layer * heads + head])
+    absorption = table_of(page, "Absorption by layer")
+    for layer, row in enumerate(absorption):
+        assert close(row[1], quantities["absorption_excess_by_layer"]["values"][layer])
+        spread = np.std(quantities["absorption_excess"]["values"][layer * heads:(layer + 1) * heads])
+        assert math.isclose(float(row[3]) - float(row[2]), 2 * spread, rel_tol=1e-3, abs_tol=1e-4)
+    structure = table_of(page, "Structure against content")
+    for layer, row in enumerate(structure):
+        assert close(row[1], quantities["structural_share_by_layer"]["values"][layer])
+    cosine = table_of(page, "Angle: cosine of q and k")
+    for layer, row in enumerate(cosine):
+        defined = [v for v in quantities["map_cosine_on_sinks"]["values"][layer * heads:(layer + 1) * heads] if v is not None]
+        assert close(row[1], float(np.mean(defined)) if defined else None)
+    flow = table_of(page, "Flow, rolled out over the layers")
+    wide = len(flow)
+    for query, row in enumerate(flow):
+        assert all(close(text, quantities["region_flow"]["values"][query * wide + key]) for key, text in enumerate(row[1:]))
+
+
+def test_numbers_are_saved_in_full(page, shown):
+    table_of(page, "Sink score by layer and head")
+    with page.expect_download() as saved:
+        page.locator("figure:has(> h3:text-is('Sink score by layer and head')) >> button:text-is('CSV')").click()
+    rows = list(csv.reader(io.StringIO(open(saved.value.path(), newline="", encoding="utf-8").read())))
+    quantities = {q["name"]: q for m in answer_json("analyze", "--json", shown["diffusion"])["metrics"] for q in m["quantities"]}
+    values = [float(value) for row in rows[1:] for value in row[1:]]
+    np.testing.assert_allclose(values, quantities["top_score"]["values"], rtol=1e-8)
+    assert saved.value.suggested_filename == "top_score.csv"
+
+
+def test_tables_are_sorted_by_a_click(page):
+    box = page.locator("figure:has(> h3:text-is('Tokens that are sinks')) table")
+    numbers = lambda: [float(text) for text in box.locator("tbody td:nth-child(3)").all_text_contents()]
+    box.locator("th:has-text('sinks') button").click()
+    assert numbers() == sorted(numbers(), reverse=True)
+    box.locator("th:has-text('sinks') button").click()
+    assert numbers() == sorted(numbers()) and box.locator("th:has-text('sinks')").get_attribute("aria-sort") == "ascending"
+
+
+def test_any_quantity_can_be_read(page, shown):
+    page.select_option("#quantity", "sinks_per_step_by_step")
+    analysis = answer_json("analyze", "--json", shown["diffusion"])
+    [quantity] = [q for m in analysis["metrics"] for q in m["quantities"] if q["name"] == "sinks_per_step_by_step"]
+    first = page.locator("#numbers tbody tr").first.locator("td").all_text_contents()
+    steps = len(quantity["axes"]["step"])
+    assert [float(text) for text in first] == pytest.approx(quantity["values"][:steps], rel=1e-5)
+
+
+def test_traces_are_compared(page, shown):
+    assert page.locator("#compare").is_visible()
+    page.wait("() => document.querySelectorAll('#compare figure canvas').length >= 3")
+    assert page.locator("#compare table caption").count() >= 1
+    rows = table_of(page, "Floating index of answer rows")
+    for place, name in enumerate(("diffusion", "causal")):
+        quantities = {q["name"]: q for m in answer_json("analyze", "--json", shown[name])["metrics"] for q in m["quantities"]}
+        each = quantities["answer_floating_index"]
+        wanted = np.array(each["values"], dtype=float).reshape(-1, len(each["axes"]["head"])).mean(1)
+        assert [float(row[1 + place]) for row in rows] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_what_was_not_recorded_is_said(browser, shown):
+    page = open_report(browser, shown["summaries"])
+    assert "not recorded" in page.text_of("#map-notes")
+    absent = page.locator("figure.absent").all_text_contents()
+    assert any("Region flow" in text and "lacks full attention" in text for text in absent)
+    assert any("QK decomposition" in text and "--record qk" in text for text in absent)
+    page.close()
+
+
+def test_damage_to_the_page_is_said_on_the_page(browser, shown, tmp_path):
+    text = shown["both"].read_text(encoding="utf-8")
+    start = text.index('id="block/0/received/2"')
+    broken = tmp_path / "broken.html"
+    broken.write_text(text[:start] + 'id="block/0/elsewhere"' + text[start + len('id="block/0/received/2"'):], encoding="utf-8")
+    page = open_report(browser, broken)
+    page.wait("() => document.getElementById('messages').textContent.includes('block/0/received/2')")
+    page.context.close()
+
+
+def test_the_same_page_reads_over_http(browser, shown, maps):
+    with served(shown["both"]) as (address, asked, missing):
+        page = WatchedPage(browser, address, local=(*LOCAL, address))
+        go(page, 0, 5, 3, 2)
+        wanted = maps["diffusion"][5, 3, 2]
+        row, column = np.unravel_index(np.argmax(wanted), wanted.shape)
+        read = float(hover(page, row, column, *wanted.shape))
+        assert abs(read - wanted[row, column]) <= tolerance(wanted[row, column], wanted.max())
+        assert {"/page.json", "/analysis/0.json", "/block/0/timeline", "/block/0/map/5/3/2"} <= set(asked)
+        assert "/block/0/map/5/6/2" not in asked
+        page.check_quiet()
+        missing.add("/block/0/map/5/6/2")
+        page.evaluate("location.hash = '#t=0&s=5&l=6&h=2'")
+        page.wait("() => document.getElementById('messages').textContent.includes('block/0/map/5/6/2: the server answers 404')")
+        page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_schemes(browser, shown, scheme):
+    page = open_report(browser, shown["both"], color_scheme=scheme)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor").removeprefix("rgb(").rstrip(")").split(", ")
+    assert (sum(map(int, paper)) > 600) == (scheme == "light")
+    first = page.pixels("#map canvas")
+    page.select_option("#theme", "light" if scheme == "dark" else "dark")
+    page.settle()
+    assert page.pixels("#map canvas") != first
+    page.close()
+
+
+def test_print_has_everything_on_white(browser, shown, tmp_path):
+    page = open_report(browser, shown["both"], color_scheme="dark")
+    page.page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.settle()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.locator("#controls").is_hidden() and page.locator("#help-open").is_hidden()
+    assert page.locator("details.facts:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.page.pdf(path=tmp_path / "page.pdf")
+    assert (tmp_path / "page.pdf").stat().st_size > 50_000
+    page.close()
+
+
+def test_less_motion(browser, shown):
+    page = open_report(browser, shown["both"], reduced_motion="reduce")
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+    page.close()
+
+
+@pytest.mark.parametrize("width", [380, 1600])
+@pytest.mark.parametrize("which", ["both", "summaries"])
+def test_no_width_overflows(browser, shown, width, which):
+    page = open_report(browser, shown[which], "#s=3&f=4")
+    page.page.set_viewport_size({"width": width, "height": 800})
+    page.settle()
+    assert not page.overflows()
+    page.close()
+
+
+def test_everything_has_a_name(page):
+    go(page, 0, 3, 1, "mean", 4)
+    nameless = page.evaluate("""() => [...document.querySelectorAll("canvas, button, select, input, a")].filter((each) =>
+        !each.closest("[aria-hidden=true]") && each.getAttribute("aria-hidden") !== "true" && !each.closest("[hidden]")
+        && !(each.getAttribute("aria-label") || each.textContent.trim() || each.labels?.length)).map((each) => each.outerHTML)""")
+    assert nameless == []
+    assert page.evaluate("[...document.querySelectorAll('table')].every((each) => each.caption && each.querySelector('th[scope=col]'))")
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+    assert len(ids) == len(set(ids))
+    assert page.evaluate("document.documentElement.lang") == "en"
+
+
+def test_the_map_is_read_by_keyboard_alone(page):
+    page.evaluate("document.querySelector('#map canvas').focus()")
+    page.press("ArrowRight", "ArrowRight", "ArrowDown")
+    assert "query 1 " in page.text_of("#map-status") and "key 1 " in page.text_of("#map-status")
+    assert page.input_value("#step") == "0"
+    page.press("Enter")
+    assert "following 1 " in page.text_of("#following")
