@@ -153,6 +153,27 @@ def test_the_slider_and_the_keys_move(page):
     assert not page.locator("#help").is_visible()
 
 
+def test_the_text_is_that_of_the_step(page, shown):
+    with h5py.File(shown["diffusion"]) as f:
+        masked, unmasked_at = f["is_masked"][()], f["unmask_step"][()]
+        predicted = f["predicted_id"][()]
+        texts = dict(zip(f["vocab_id"][()].tolist(), (text.decode().rstrip("\0") for text in f["vocab_text"][()])))
+    for step in (0, 4, 11):
+        go(page, 0, step)
+        # The text may lie out of sight: it follows when all is quiet.
+        page.wait("([at, position]) => document.querySelectorAll('#text .chip')[position].classList.contains('now')",
+                  [step, int(np.flatnonzero(unmasked_at == step)[0])])
+        chips = page.eval_on_selector_all(
+            "#text .chip", "(all) => all.map((each) => [each.className, each.querySelector('.guess').textContent])")
+        assert len(chips) == masked.shape[1]
+        for position, (classes, guess) in enumerate(chips):
+            still = bool(masked[step, position]) and unmasked_at[position] != step
+            assert ("masked" in classes.split()) == still, (step, position)
+            assert ("now" in classes.split()) == (unmasked_at[position] == step)
+            if still:
+                assert guess == page.evaluate("(text) => visible(text)", texts[predicted[step, position]])
+
+
 def test_play_moves_by_itself_and_stops_at_the_end(page):
     page.press("Home", "p")
     assert page.get_attribute("#play", "aria-pressed") == "true"

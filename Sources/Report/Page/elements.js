@@ -57,7 +57,7 @@ function whenQuiet(action, milliseconds) {
   };
 }
 
-/** A function that does what is to be done while an element is seen, and else once it is seen again, or printed. */
+/** A function that does what is to be done at once while an element is seen, else once it is seen, printed, or all is quiet. */
 function whileSeen(element, action) {
   let isSeen = false;
   let isDue = false;
@@ -71,9 +71,11 @@ function whileSeen(element, action) {
     if (isSeen) catchUp();
   }, { rootMargin: "200px" }).observe(element);
   addEventListener("beforeprint", catchUp);
+  const catchUpSoon = whenQuiet(catchUp, 200);
   return () => {
     isDue = true;
     if (isSeen) catchUp();
+    else catchUpSoon();
   };
 }
 
