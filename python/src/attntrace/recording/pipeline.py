@@ -6,8 +6,10 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 Job = Callable[[], None]
+T = TypeVar("T")
 
 
 class Pipeline:
@@ -29,7 +31,7 @@ class Pipeline:
         self._thread = threading.Thread(target=self._work, name="attntrace write", daemon=True)
         self._thread.start()
 
-    def compute(self, work: Callable[[], bytes]) -> Future[bytes]:
+    def compute(self, work: Callable[[], T]) -> Future[T]:
         """Starts a part of a job that is given afterwards."""
         return self._pool.submit(work)
 

@@ -26,6 +26,8 @@ FLAGS: dict[str, tuple[str, str]] = {
     "is_masked": ("not_masked masked", "u1"), "suppressed": ("kept suppressed suppressed_for_other_queries", "u1"),
     "region_gold": ("other gold", "u1"), "query_class": ("prompt unmasked masked", "<i4")}
 SMALLEST = -(2**31)
+EncodedChunks = list[tuple[tuple[int, ...], bytes]]
+"""Where each chunk begins, and its bytes as they are stored."""
 
 
 class TraceWriter:
@@ -94,9 +96,7 @@ class TraceWriter:
         if len(placed.dimensions) == 1:
             self._give(lambda: self._assign(placed, place, values), values.nbytes)
             return
-        encode = encoded if placed.is_compressed else _plain
-        pieces = [
-            (at, self._pipeline.compute(functools.partial(encode, chunk))) for at, chunk in _chunks(placed, place, values)]
+        pieces = self._pipeline.compute(functools.partial(_encoded_chunks, placed, place, values))
         self._give(lambda: self._place(placed, place, values, pieces), 2 * values.nbytes)
 
     def add_vocabulary(self, texts: Mapping[int, str]) -> None:
@@ -204,10 +204,10 @@ class TraceWriter:
 
     def _place(
         self, placed: PlacedDataset, origin: tuple[int, ...], values: NDArray[Any],
-        pieces: list[tuple[tuple[int, ...], Future[bytes]]],
+        pieces: Future[EncodedChunks],
     ) -> None:
-        for at, piece in pieces:
-            self._datasets[placed.path].id.write_direct_chunk(at, piece.result())
+        for at, piece in pieces.result():
+            self._datasets[placed.path].id.write_direct_chunk(at, piece)
         self._hash(placed, origin, values)
 
     def _extend(self, steps: int) -> None:
@@ -400,8 +400,10 @@ def _chunks(
         yield tuple(start + at * size for start, at, size in zip(origin, grid, placed.chunk)), piece
 
 
-def _plain(chunk: NDArray[Any]) -> bytes:
-    return np.ascontiguousarray(chunk).tobytes()
+def _encoded_chunks(placed: PlacedDataset, origin: tuple[int, ...], values: NDArray[Any]) -> EncodedChunks:
+    return [
+        (at, encoded(chunk) if placed.is_compressed else np.ascontiguousarray(chunk).tobytes())
+        for at, chunk in _chunks(placed, origin, values)]
 
 
 def _texts(values: bytes | list[bytes], width: int) -> NDArray[Any]:
