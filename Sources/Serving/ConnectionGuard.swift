@@ -19,6 +19,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private var isAbandoned = false
     private var deadline: Scheduled<Void>?
     private var onAbandon: (@Sendable () -> Void)?
+    /// Room that the answer to come takes, and the one that is being written.
+    private var room: (coming: SendingBudget.Share?, current: SendingBudget.Share?)
 
     init(limits: ServingLimits) { self.limits = limits }
 
@@ -27,6 +29,9 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         onAbandon = action
         if isAbandoned { abandon() }
     }
+
+    /// Keeps the room of the answer that is written next until the system has taken all of it.
+    func hold(_ share: SendingBudget.Share) { room.coming = share }
 
     private func abandon() {
         isAbandoned = true
@@ -58,6 +63,7 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     func write(context: ChannelHandlerContext, data: NIOAny, promise: EventLoopPromise<Void>?) {
         switch unwrapOutboundIn(data) {
         case .head(let head):
+            room = (nil, room.coming)
             closesAfterAnswer = head.headerFields[.connection] == "close"
             close(context, in: .nanoseconds(Int64(limits.sendingSeconds * 1e9)))
             context.write(data, promise: promise)
@@ -66,7 +72,10 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
         case .end:
             let sent = promise ?? context.eventLoop.makePromise()
             let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            let share = room.current
+            room.current = nil
             sent.futureResult.whenComplete { _ in
+                withExtendedLifetime(share) {}
                 let (handler, context) = bound.value
                 handler.answered(context)
             }

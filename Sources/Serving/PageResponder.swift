@@ -36,7 +36,9 @@ struct PageResponder: HTTPResponder {
         let isHead = request.method == .head
         guard item != .document else { return answer(item, document.bytes, isHead: isHead) }
         do {
-            return answer(item, try await read(item, for: context.channel), isHead: isHead)
+            let bytes = try await read(item, for: context.channel)
+            if !isHead { try await hold(bytes.readableBytes, on: context.channel) }
+            return answer(item, bytes, isHead: isHead)
         } catch let error as SourceError {
             return failure(error, isHead: isHead)
         }
@@ -58,22 +60,36 @@ struct PageResponder: HTTPResponder {
     }
 
     private func watch(_ channel: any Channel, _ action: (@Sendable () -> Void)?) async throws {
+        try await tell(channel) { $0.whenAbandoned(action) }
+    }
+
+    /// Takes room for an answer until the client has it. Errors: `SourceError.busy` where there is none.
+    private func hold(_ bytes: Int, on channel: any Channel) async throws {
+        guard let share = sending.share(bytes) else { throw SourceError.busy }
+        try await tell(channel) { $0.hold(share) }
+    }
+
+    private func tell(_ channel: any Channel, _ body: @escaping @Sendable (ConnectionGuard) -> Void) async throws {
         try await channel.eventLoop.submit {
-            try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self).whenAbandoned(action)
+            body(try channel.pipeline.syncOperations.handler(type: ConnectionGuard.self))
         }.get()
     }
 
     // MARK: Answers
 
     private func answer(_ item: PageItem, _ bytes: ByteBuffer, isHead: Bool) -> Response {
-        guard let share = sending.share(isHead ? 0 : bytes.readableBytes) else { return failure(.busy, isHead: isHead) }
-        let length = bytes.readableBytes
-        return Response(
-            status: .ok, headers: headers(contentType: item.contentType),
-            body: ResponseBody(contentLength: length) { writer in
+        response(.ok, headers(contentType: item.contentType), bytes, isHead: isHead)
+    }
+
+    /// A whole answer; to HEAD, without what it says the length of.
+    private func response(
+        _ status: HTTPResponse.Status, _ headers: HTTPFields, _ bytes: ByteBuffer, isHead: Bool
+    ) -> Response {
+        Response(
+            status: status, headers: headers,
+            body: ResponseBody(contentLength: bytes.readableBytes) { writer in
                 if !isHead { try await writer.write(bytes) }
                 try await writer.finish(nil)
-                withExtendedLifetime(share) {}
             })
     }
 
@@ -86,13 +102,7 @@ struct PageResponder: HTTPResponder {
             }
         var headers = headers(contentType: "application/json; charset=utf-8")
         if status == .serviceUnavailable { headers[.retryAfter] = "1" }
-        let text = ByteBuffer(bytes: Self.json(error: error.description))
-        return Response(
-            status: status, headers: headers,
-            body: ResponseBody(contentLength: text.readableBytes) { writer in
-                if !isHead { try await writer.write(text) }
-                try await writer.finish(nil)
-            })
+        return response(status, headers, ByteBuffer(bytes: Self.json(error: error.description)), isHead: isHead)
     }
 
     private func refusal(_ refusal: RequestGate.Refusal) -> Response {

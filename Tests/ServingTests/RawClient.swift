@@ -1,7 +1,7 @@
 import Foundation
 
 /// A connection that says whatever it is told to, however little of it is HTTP.
-final class RawClient {
+final class RawClient: Sendable {
     private let descriptor: Int32
 
     init(port: Int) throws {
@@ -24,7 +24,7 @@ final class RawClient {
 
     func send(_ text: String) {
         let bytes = Array(text.utf8)
-        _ = Foundation.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL.rawValue))
+        _ = Foundation.send(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL))
     }
 
     /// A request of the page's own kind.
@@ -33,8 +33,15 @@ final class RawClient {
         send(lines.joined(separator: "\r\n") + "\r\n\r\n")
     }
 
-    /// What comes until the other side closes, or until `enough` says so; "" where it closes at once.
-    func receive(until enough: (String) -> Bool = { _ in false }) -> String {
+    /// What comes until the other side closes, or until `enough` says so; "" where it closes at once. Waits on a thread of
+    /// its own: Swift's are few, and the server's.
+    func receive(until enough: @escaping @Sendable (String) -> Bool = { _ in false }) async -> String {
+        await withCheckedContinuation { continuation in
+            Thread.detachNewThread { continuation.resume(returning: self.receiveHere(until: enough)) }
+        }
+    }
+
+    private func receiveHere(until enough: (String) -> Bool) -> String {
         var text = ""
         var buffer = [UInt8](repeating: 0, count: 1 << 16)
         while !enough(text) {

@@ -6,7 +6,7 @@ import Foundation
 enum RunningServer {
     static func with(
         _ source: SyntheticSource = SyntheticSource(), _ limits: ServingLimits = ServingLimits(),
-        _ body: @escaping @Sendable (_ port: Int, _ token: String) async throws -> Void
+        _ body: (_ port: Int, _ token: String) async throws -> Void
     ) async throws {
         let document = PageDocument(html: "<!doctype html><title>t</title><script>let a = 1</script>")
         let server = PageServer(source: source, document: document, limits: limits)
@@ -17,8 +17,7 @@ enum RunningServer {
         }
         for await port in ports {
             do {
-                // Off Swift's own threads: raw clients block.
-                try await Task.detached { try await body(port, server.token.description) }.value
+                try await body(port, server.token.description)
             } catch {
                 running.cancel()
                 throw error
