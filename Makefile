@@ -9,11 +9,12 @@ PYTHON := .venv/bin/python
 # Files of `make fuzz`.
 FILES ?= 20000
 
-.PHONY: help setup setup-test build demo test lint format unit interop crash fuzz parity bench bench-large peers train clean
+.PHONY: help setup setup-test build demo pictures test lint format unit interop python crash fuzz parity bench bench-large peers train clean
 
 help:
-	@echo "make demo    capture two small models and see where their attention sinks float"
+	@echo "make demo    capture two small models, see where their attention sinks float, and write it all as a page"
 	@echo "make test    lint, build, every test"
+	@echo "make pictures  those of the README, of the demo's traces"
 	@echo "make crash   end a capture at every one of its writes (a sample of them is in make test)"
 	@echo "make fuzz    read mutated traces; FILES=20000 of them"
 	@echo "make build   the command, at .build/release/attntrace"
@@ -37,7 +38,10 @@ demo: setup-test
 	$(BUILD) --product attntrace
 	@ATTNTRACE=$(BINARY) PYTHON=$(PYTHON) scripts/demo.sh
 
-test: lint unit interop
+pictures: demo
+	PYTHONPATH=python/src $(PYTHON) scripts/pictures.py out/demo docs/images
+
+test: lint unit interop python
 
 lint: setup-test
 	$(SWIFT) format lint --strict --recursive --parallel Package.swift Sources Tests examples Benchmarks
@@ -52,6 +56,13 @@ unit: setup-test
 interop: setup-test
 	$(BUILD)
 	ATTNTRACE=$(BINARY) $(PYTHON) -m pytest -q Tests/Interop
+
+# The Python package on the newest and on the oldest versions that it supports.
+python: setup-test
+	$(BUILD) --product attntrace
+	cd python && ../$(PYTHON) -m mypy
+	ATTNTRACE=$(BINARY) $(PYTHON) -m pytest -q python/tests
+	ATTNTRACE=$(BINARY) .venv-oldest/bin/python -m pytest -q python/tests
 
 crash: setup-test
 	$(BUILD) --product attntrace

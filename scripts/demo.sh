@@ -87,6 +87,10 @@ say "12. The same files in Python"
 say "13. What agrees with the papers at this tiny scale, and what does not"
 "$python" scripts/demo_summary.py $out
 
+say "14. See it: both traces as one page, which opens from disk"
+"$attntrace" report $out/mdm.h5 $out/ar.h5 --verify deep --output $out/report.html
+echo "open $PWD/$out/report.html in a browser ($(wc -c < $out/report.html) bytes, no network needed)"
+
 say "Everything is in $out/. Next:"
 cat <<END
   $attntrace trajectories $out/mdm.h5 --plot --layer 0 --head 2

@@ -1,8 +1,13 @@
 """A page in headless Chromium, watched: what it says on the console, what it asks for."""
 
+import base64
 import os
+import re
+import threading
 import time
+import zlib
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from playwright.sync_api import sync_playwright
@@ -23,7 +28,8 @@ def chromium():
 class WatchedPage:
     """A page and everything that it complained of or asked for. Other names are those of Playwright's page."""
 
-    def __init__(self, browser, address, **options):
+    def __init__(self, browser, address, local=LOCAL, **options):
+        self.local = local
         self.context = browser.new_context(viewport={"width": 1400, "height": 1000}, **options)
         self.page = self.context.new_page()
         self.complaints, self.requests = [], []
@@ -69,7 +75,7 @@ class WatchedPage:
     def check_quiet(self):
         """Nothing was complained of, nothing was asked of anyone."""
         assert self.complaints == []
-        assert [url for url in self.requests if not url.startswith(LOCAL)] == []
+        assert [url for url in self.requests if not url.startswith(self.local)] == []
         assert self.text_of("#messages") == ""
 
     def close(self):
@@ -80,3 +86,42 @@ class WatchedPage:
 def open_report(browser, path, fragment="", **options):
     """Opens a report from disk."""
     return WatchedPage(browser, Path(path).resolve().as_uri() + fragment, **options)
+
+
+@contextmanager
+def served(report):
+    """The data of a report over HTTP, as `attntrace serve` gives it, from a server of Python's own: yields its address and
+    the paths that were asked for. Paths in `missing` are answered with 404."""
+    text = Path(report).read_text(encoding="utf-8")
+    element = re.compile(r'<script type="(application/json|text/plain)" id="([^"]+)">(.*?)</script>\n?', re.DOTALL)
+    answers, asked, missing = {}, [], set()
+    for kind, name, content in element.findall(text):
+        if kind == "text/plain":
+            answers[f"/{name}"] = zlib.decompress(base64.b64decode(content))
+        else:
+            answers[f"/{name}.json"] = content.encode()
+    page = re.sub(r"<meta http-equiv=\"Content-Security-Policy\".*?>", "", element.sub("", text), flags=re.DOTALL)
+    answers["/"] = page.encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            body = None if self.path in missing else answers.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.send_header("Content-Type", "text/html; charset=utf-8" if self.path == "/" else "application/octet-stream")
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/", asked, missing
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

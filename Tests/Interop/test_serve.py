@@ -239,6 +239,13 @@ def test_abandoned_and_flooding_clients(server):
     assert server.resident_bytes() < 256_000_000
 
 
+def is_running(process):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_end_it(traces, number):
     with Server(*traces) as running:
@@ -252,8 +259,8 @@ def test_signals_end_it(traces, number):
         assert (code, errors) == (0, "attntrace: Ctrl-C to stop\n")
         assert time.monotonic() - start < 5
         for _ in range(100):
-            time.sleep(0.01 if any(Path(f"/proc/{reader}").exists() for reader in readers) else 0)
-        assert readers and not any(Path(f"/proc/{reader}").exists() for reader in readers)
+            time.sleep(0.02 if any(map(is_running, readers)) else 0)
+        assert readers and not any(map(is_running, readers))
         idle.close()
         begun.close()
 

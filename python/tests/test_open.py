@@ -330,7 +330,7 @@ CUTS = """
 import sys, pathlib, attntrace
 whole, path = pathlib.Path(sys.argv[1]).read_bytes(), pathlib.Path(sys.argv[2])
 ended = {"read": 0, "refused": 0}
-for cut in range(0, len(whole), max(1, len(whole) // 60)):
+for cut in range(0, len(whole), max(1, len(whole) // 25)):
     for data in (whole[:cut], whole[:cut] + bytes([whole[cut] ^ 255]) + whole[cut + 1 :]):
         path.write_bytes(data)
         try:
@@ -353,7 +353,22 @@ def test_cut_and_changed_files_end_in_order(tmp_path, name):
         env={"PYTHONPATH": str(REPO / "python/src"), "PATH": "/usr/bin:/bin"})
     assert done.returncode == 0, done.stderr[-2000:]
     read, refused = map(int, done.stdout.split())
-    assert refused > 50
+    assert refused > 20
+
+
+def test_untrusted_files_are_read_elsewhere_first(traces, tmp_path, monkeypatch):
+    with attntrace.open(traces["causal"], untrusted=True) as trace:
+        assert trace.map(3, 2, 1).shape
+    with pytest.raises(attntrace.AttntraceError, match="not readable as HDF5"):
+        (tmp_path / "none.h5").write_text("none")
+        attntrace.open(tmp_path / "none.h5", untrusted=True)
+    # Which files crash libhdf5 changes with its version, so a Python that crashes by itself stands in for one.
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    with pytest.raises(attntrace.AttntraceError, match=r"read.crash: libhdf5 crashed on it \(signal 11\)"):
+        attntrace.open(traces["causal"], untrusted=True)
 
 
 def test_errors_survive_pickling():

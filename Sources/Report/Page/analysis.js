@@ -27,7 +27,7 @@ function matrixFigure(parent, { title, quantity, note, onChoose, tall, values = 
   });
   const drawLegend = () => scale.legend(legend, `${quantity.unit}; rows: ${words(rows.name)}, columns: ${words(columns.name)}`);
   drawLegend();
-  theme.listen(() => figure.isConnected && drawLegend());
+  theme.listen(drawLegend, figure);
   figure.append(legend, readout, make("p", { class: "notes" }, note ?? sentence(quantity)), numbersBehind(() => quantityTable(quantity)));
   return map;
 }
@@ -67,15 +67,22 @@ class AnalysisView {
 
   waiting() {
     byId("rule").textContent = "Computing: one pass over the trace …";
-    byId("charts").replaceChildren();
+    this.clear();
     byId("numbers-body").replaceChildren();
+  }
+
+  /** Takes the figures away, and what the charts library keeps of them. */
+  clear() {
+    const box = byId("charts");
+    for (const canvas of box.querySelectorAll("canvas")) Chart.getChart(canvas)?.destroy();
+    box.replaceChildren();
   }
 
   show(analysis) {
     const quantities = new Quantities(analysis);
     const box = byId("charts");
     byId("rule").textContent = `Sink rule: ${analysis.rule}.`;
-    box.replaceChildren();
+    this.clear();
     this.sinks(heading(box, "Sinks"), quantities);
     this.structure(heading(box, "Structure and content, by depth"), quantities);
     this.decomposition(heading(box, "What makes a sink: queries and keys"), quantities);

@@ -27,6 +27,13 @@ function valuesOfCodes(peak) {
   return table;
 }
 
+/** How far a value may lie from the one that its code stands for: half a step of the code; 0 where it is no code. */
+function codeError(value, peak) {
+  if (!peak) return 0;
+  const code = 254 * Math.sqrt(value / peak);
+  return peak * ((code + 0.5) ** 2 - code ** 2) / 254 ** 2;
+}
+
 /** Numbers of one array of a block. */
 function decodeArray(entry, buffer, offset) {
   const count = entry.shape.reduce((product, length) => product * length, 1);

@@ -60,8 +60,10 @@ class Drift {
     if (keySpan > 1) notes.push(`A cell is the mean over ${keySpan} positions.`);
     if (steps.length < trace.steps.length) notes.push(`${steps.length} of ${trace.steps.length} steps are kept.`);
     if (block.sinks.values.includes(255)) notes.push("At steps without hatching the rule may say nothing: too few rows.");
-    if (this.analysis) notes.push(`Sinks by ${this.analysis.rule}.`);
+    const rule = this.analysis?.rule.replace(/, per \w+$/, "");
+    if (rule) notes.push(`Sinks by ${rule}, ${single ? "of this head" : "of the layer with its heads averaged first"}.`);
     byId("drift-notes").textContent = notes.join(" ");
+    this.map.show(this.content);
     this.markStep();
   }
 
@@ -76,8 +78,7 @@ class Drift {
   }
 
   markStep() {
-    if (!this.content || !this.kept) return;
-    this.map.show({ ...this.content, currentRow: this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step)) });
+    if (this.kept) this.map.markCurrent({ row: this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step)) });
   }
 
   read(cell) {
@@ -93,7 +94,7 @@ class Drift {
     const value = this.map.value(cell);
     out.replaceChildren(`Step ${step}, position ${position} `,
       make("bdi", { class: "token" }, fed === "▒" ? "[mask]" : visible(fed || finalText(this.context.trace, position))),
-      ": ", make("span", { id: "drift-value", "data-value": Number.isNaN(value) ? "" : value }, Number.isNaN(value) ? "not seen" : shown(value, 4)),
+      ": ", make("span", { id: "drift-value", "data-value": Number.isNaN(value) ? "" : value }, Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.block.received.peak))),
       isSink ? " · sink" : "");
   }
 

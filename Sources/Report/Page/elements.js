@@ -36,6 +36,13 @@ function shown(value, digits = 6) {
   return String(Number(value.toPrecision(digits)));
 }
 
+/** A number and how far it may be off, written no finer than that. */
+function shownWithin(value, error) {
+  if (error === 0 || Number.isNaN(value)) return shown(value, 4);
+  const places = Math.max(0, 1 - Math.floor(Math.log10(error)));
+  return `${value.toFixed(places)} ± ${error.toFixed(places)}`;
+}
+
 /** Words of a quantity's name: absorption_top_key as "absorption top key". */
 function words(name) {
   return name.replaceAll("_", " ");
@@ -47,6 +54,28 @@ function whenQuiet(action, milliseconds) {
   return () => {
     clearTimeout(timer);
     timer = setTimeout(action, milliseconds);
+  };
+}
+
+/** A function that does what is to be done at once while an element is seen, else once it is seen, printed, or all is quiet. */
+function whileSeen(element, action) {
+  let isSeen = false;
+  let isDue = false;
+  const catchUp = () => {
+    if (!isDue) return;
+    isDue = false;
+    action();
+  };
+  new IntersectionObserver((entries) => {
+    isSeen = entries[entries.length - 1].isIntersecting;
+    if (isSeen) catchUp();
+  }, { rootMargin: "200px" }).observe(element);
+  addEventListener("beforeprint", catchUp);
+  const catchUpSoon = whenQuiet(catchUp, 200);
+  return () => {
+    isDue = true;
+    if (isSeen) catchUp();
+    else catchUpSoon();
   };
 }
 

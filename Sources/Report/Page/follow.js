@@ -80,6 +80,7 @@ class Follow {
       columns: steps.length, rows: layers.length, values, scale: new Scale("root", 0, largest(values)),
       rowLabel: (row) => String(layers[row]),
     };
+    this.map.show(this.content);
     this.mark();
   }
 
@@ -87,7 +88,7 @@ class Follow {
     if (this.state.follow === null || !this.content) return;
     const step = this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step));
     this.figure.mark(step);
-    this.map.show({ ...this.content, followColumn: step, currentRow: this.kept.layers.indexOf(this.state.layer) });
+    this.map.markCurrent({ row: this.kept.layers.indexOf(this.state.layer), column: step });
   }
 
   read(cell) {

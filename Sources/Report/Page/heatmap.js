@@ -13,12 +13,11 @@ const LABEL_SPACING = 11;
  *   hatch                 1 for each cell to hatch, or nothing
  *   lines                 lists of {column, row}: polylines over the cells
  *   followColumn, followRow   places to frame; -1: none
- *   currentRow            a row to point at; -1: none
  *   cellText              writes values into the cells where they fit
  */
 class HeatMap {
   constructor(parent, options) {
-    this.options = { square: false, maxHeight: 640, leftMargin: 84, topMargin: 72, ...options };
+    this.options = { square: false, maxHeight: 640, leftMargin: 84, topMargin: 80, ...options };
     this.canvas = make("canvas", { role: "img", tabindex: "0", "aria-label": options.label, class: "heat" });
     this.over = make("canvas", { class: "heat-over", "aria-hidden": "true" });
     this.box = make("div", { class: "heat-box" }, this.canvas, this.over);
@@ -26,10 +25,10 @@ class HeatMap {
     this.cells = document.createElement("canvas");
     this.content = null;
     this.cursor = null;
-    this.painted = null;
+    this.current = null;
     this.listen();
     new ResizeObserver(() => this.resized()).observe(this.box);
-    theme.listen(() => this.redraw());
+    theme.listen(() => this.redraw(), this.box);
   }
 
   listen() {
@@ -291,9 +290,9 @@ class HeatMap {
     pen.restore();
   }
 
-  /** Triangles over marked columns, frames around what is followed, a pointer at the row of the step. */
+  /** Triangles over marked columns, frames around what is followed. */
   drawMarks(pen) {
-    const { columns, rows, columnMarks, followColumn = -1, followRow = -1, currentRow = -1 } = this.content;
+    const { columns, rows, columnMarks, followColumn = -1, followRow = -1 } = this.content;
     const { left, top, width, height } = this.plot;
     pen.fillStyle = theme.colours.ink;
     for (const column of columnMarks ?? []) {
@@ -313,21 +312,37 @@ class HeatMap {
     };
     if (followColumn >= 0) frame(left + (followColumn / columns) * width - 1, top - 1, width / columns + 2, height + 2);
     if (followRow >= 0) frame(left - 1, top + (followRow / rows) * height - 1, width + 2, height / rows + 2);
-    if (currentRow >= 0) {
-      const y = top + ((currentRow + 0.5) / rows) * height;
-      pen.strokeStyle = theme.colours.ink;
-      pen.lineWidth = 1;
-      pen.setLineDash([3, 3]);
-      pen.strokeRect(left + 0.5, Math.round(y - height / rows / 2) + 0.5, width - 1, Math.max(1, Math.round(height / rows) - 1));
+  }
+
+  /** Marks the row of the step looked at, and its column where it has one. */
+  markCurrent(current) {
+    this.current = current;
+    this.drawOver();
+  }
+
+  drawCurrent(pen) {
+    const { columns, rows } = this.content;
+    const { left, top, width, height } = this.plot;
+    const { row = -1, column = -1 } = this.current;
+    const dashed = (x, y, across, down) => {
+      for (const [colour, dash] of [[theme.colours.halo, []], [theme.colours.ink, [4, 3]]]) {
+        pen.strokeStyle = colour;
+        pen.lineWidth = 1.5;
+        pen.setLineDash(dash);
+        pen.strokeRect(x, y, across, down);
+      }
       pen.setLineDash([]);
-    }
+    };
+    if (row >= 0) dashed(left, top + (row / rows) * height, width, height / rows);
+    if (column >= 0) dashed(left + (column / columns) * width, top, width / columns, height);
   }
 
   /** Row and column under the pointer, with their labels. */
   drawOver() {
-    if (!this.plot) return;
+    if (!this.plot || !this.content) return;
     const pen = this.pen(this.over);
-    if (!this.cursor || !this.content) return;
+    if (this.current) this.drawCurrent(pen);
+    if (!this.cursor) return;
     const { columns, rows } = this.content;
     const { left, top, width, height } = this.plot;
     const { column, row } = this.cursor;

@@ -50,7 +50,7 @@ class LineFigure {
     this.figure = make("figure", { class: options.class ?? "chart" }, this.title, this.legend,
       make("div", { class: "chart-box" }, this.canvas), this.note, this.numbers);
     parent.append(this.figure);
-    theme.listen(() => this.figure.isConnected && this.draw());
+    theme.listen(() => this.draw(), this.figure);
     this.show(options);
   }
 

@@ -24,7 +24,7 @@ function loadTrace(context, views) {
   const use = (words, timeline) => {
     for (const view of [views.walk, views.text, views.drift]) view.words = words;
     if (timeline) {
-      views.text.update();
+      views.text.updateSeen();
       views.walk.update();
     }
   };

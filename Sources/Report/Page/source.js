@@ -1,6 +1,15 @@
 "use strict";
 // Where page, analyses and blocks come from: out of this file, or over HTTP from beside it.
 
+/** Bytes of base64; by the browser's own decoder where it has one, which is many times as fast. */
+function bytesOfBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const characters = atob(text);
+  const bytes = new Uint8Array(characters.length);
+  for (let place = 0; place < characters.length; place++) bytes[place] = characters.charCodeAt(place);
+  return bytes;
+}
+
 /** Data that lies in the page itself. */
 class EmbeddedSource {
   async json(path) {
@@ -12,10 +21,7 @@ class EmbeddedSource {
   async bytes(path) {
     const element = byId(path);
     if (!element) throw new Error(`${path} is not in this page`);
-    const text = atob(element.textContent.trim());
-    const deflated = new Uint8Array(text.length);
-    for (let place = 0; place < text.length; place++) deflated[place] = text.charCodeAt(place);
-    const inflated = new Blob([deflated]).stream().pipeThrough(new DecompressionStream("deflate"));
+    const inflated = new Blob([bytesOfBase64(element.textContent)]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Response(inflated).arrayBuffer();
   }
 }
@@ -87,12 +93,17 @@ class BlockCache {
   }
 }
 
+/** Blocks that are fetched ahead at a time. */
+const PREFETCHES = 3;
+
 /** What the page asks: page(), analysis(), comparison(), block(). */
 class Source {
   constructor() {
     this.from = byId("page") ? new EmbeddedSource() : new RemoteSource();
     this.cache = new BlockCache(this.from);
     this.analyses = new Map();
+    this.wanted = [];
+    this.prefetching = 0;
   }
 
   /** Runs something that reads: at once where all lies in the page (so that it is there in print), else when it is near. */
@@ -122,17 +133,19 @@ class Source {
     return this.cache.get(`block/${trace}/${path}`);
   }
 
-  /** Fetches blocks that may soon be wanted, one after the other; what fails is left to whoever asks for it. */
+  /** Fetches blocks that may soon be wanted, a few at a time; what fails is left to whoever asks for it. */
   prefetch(trace, paths) {
-    this.wanted = paths.map((path) => `block/${trace}/${path}`);
-    if (this.prefetching) return;
+    this.wanted = paths.map((path) => `block/${trace}/${path}`).filter((path) => !this.cache.peek(path));
     const next = () => {
-      const path = this.wanted.shift();
-      this.prefetching = path !== undefined;
-      if (!this.prefetching) return;
-      if (this.cache.peek(path)) return next();
-      this.cache.get(path).then(next, next);
+      this.prefetching -= 1;
+      start();
     };
-    next();
+    const start = () => {
+      while (this.prefetching < PREFETCHES && this.wanted.length > 0) {
+        this.prefetching += 1;
+        this.cache.get(this.wanted.shift()).then(next, next);
+      }
+    };
+    start();
   }
 }

@@ -20,11 +20,13 @@ const theme = {
     this.series = name === "dark"
       ? ["#56b4e9", "#e69f00", "#2cc295", "#f0e442", "#e08fc0", "#ff7f4d", "#d0d0d0"]
       : ["#0072b2", "#d55e00", "#00795a", "#8a6d00", "#b0558c", "#2c7fb8", "#444444"];
-    for (const action of this.listeners) action();
+    this.listeners = this.listeners.filter(({ element }) => !element || element.isConnected);
+    for (const { action } of this.listeners) action();
   },
 
-  listen(action) {
-    this.listeners.push(action);
+  /** Calls an action when the theme changes; if an element is named, as long as it is in the page. */
+  listen(action, element = null) {
+    this.listeners.push({ action, element });
   },
 };
 
@@ -47,7 +49,14 @@ function setUpTheme() {
     theme.use(chosen());
   });
   dark.addEventListener("change", () => theme.use(chosen()));
-  addEventListener("beforeprint", () => theme.use("light"));
-  addEventListener("afterprint", () => theme.use(chosen()));
+  // Canvases are drawn anew at the width of paper: what is drawn for the window would only be squeezed.
+  addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("printing");
+    theme.use("light");
+  });
+  addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    theme.use(chosen());
+  });
   theme.use(chosen());
 }

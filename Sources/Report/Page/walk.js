@@ -29,8 +29,10 @@ class Walk {
     // A causal trace keeps each row once: the map of a step is the first rows of the last step's.
     this.from = atOrBefore(trace.blocks.map.steps, this.step);
     this.wanted = `map/${this.from}/${this.layer}/${this.head}`;
+    byId("map").setAttribute("aria-busy", "true");
     this.when(this.wanted, (block) => {
       this.show(block);
+      byId("map").setAttribute("aria-busy", "false");
       this.prefetch();
     });
     if (trace.blocks.received) this.when(this.context.receivedPath(), (block) => this.showSinks(block));
@@ -94,6 +96,7 @@ class Walk {
     const { span } = trace.blocks.map;
     const { scale: kind, stretch, follow } = this.state;
     const frame = this.frame(block);
+    this.peak = block.weights.peak;
     this.positions = frame.positions;
     const top = stretch ? largest(block.weights.values) : 1;
     const scale = new Scale(kind, 0, top);
@@ -169,7 +172,7 @@ class Walk {
     const entry = (name, ...content) => make("div", {}, make("dt", {}, name), make("dd", {}, ...content));
     out.replaceChildren(
       entry("Value", make("span", { id: "map-value", class: "value", "data-value": Number.isNaN(value) ? "" : value },
-        Number.isNaN(value) ? "not seen" : shown(value, 4))),
+        Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.peak)))),
       entry("Query", at(query)), entry("Key", at(key)));
     if (byKeyboard) {
       byId("map-status").textContent = `${Number.isNaN(value) ? "not seen" : shown(value, 3)}: query ${query} ${this.tokenAt(query)}, `

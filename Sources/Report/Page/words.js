@@ -8,9 +8,14 @@ class TextView {
     this.body = byId("text-body");
     this.words = null;
     this.state.listen(["trace"], () => this.build());
-    this.state.listen(["trace", "step"], () => this.update());
+    this.updateSeen = whileSeen(byId("text"), () => this.update());
+    this.state.listen(["trace", "step"], () => this.updateSeen());
     this.state.listen(["follow"], () => this.mark());
     theme.listen(() => this.colour());
+    this.body.addEventListener("pointerover", (event) => {
+      const chip = event.target.closest("button[data-position]");
+      if (chip) chip.title = chip.getAttribute("aria-label");
+    });
     this.body.addEventListener("click", (event) => {
       const chip = event.target.closest("button[data-position]");
       if (chip) this.follow(Number(chip.dataset.position));
@@ -112,7 +117,6 @@ class TextView {
       const came = token.unmaskStep >= 0 ? `, unmasked at step ${token.unmaskStep}` : "";
       const sentence = `${name}position ${position}${said ? `, ${said}` : ""}${expects}${came}`;
       chip.element.setAttribute("aria-label", sentence);
-      chip.element.title = sentence;
     });
   }
 

@@ -119,8 +119,8 @@ struct ReportPlanner: ~Copyable {
         let factor = Double(all.steps.count) / Double(sampled.steps.count)
         let view = ReceivedView(
             trace: views.trace, rule: views.options.analysis.options.rule, plan: sampled)
-        let layers = all.layers.thinned(to: 3)
-        let some = all.heads.thinned(to: 4)
+        let layers = all.layers.middles(of: 3)
+        let some = all.heads.middles(of: 4)
         var (mean, heads) = (0.0, 0.0)
         for layer in layers {
             mean += Double(encoder.size(of: try view.mean(ofLayer: layer)) + Self.elementBytes)
@@ -170,18 +170,18 @@ struct ReportPlanner: ~Copyable {
 
     /// Bytes that a step's maps take, on average.
     private borrowing func sampledStep(_ plan: ViewPlan.Maps, _ views: TraceViews) throws -> Double {
-        let view = MapView(trace: views.trace, span: plan.span, threads: nil)
-        let steps = plan.steps.thinned(to: 3)
-        let layers = plan.layers.thinned(to: 3)
-        let heads = plan.heads.thinned(to: 3)
+        let view = MapView(trace: views.trace, span: plan.span)
+        let steps = plan.steps.middles(of: 4)
+        let layers = plan.layers.middles(of: 3)
+        let heads = plan.heads.middles(of: 3)
+        // A mean takes about what a head takes: reading all heads for a sample would cost more than it tells.
+        let scale = heads.isEmpty ? 1 : Double(plan.heads.count + 1) / Double(heads.count)
         var size = 0.0
         for step in steps {
             for layer in layers {
-                let made = try view.blocks(step: step, layer: layer, heads: heads, withMean: heads.isEmpty)
-                let ofHeads = made.heads.reduce(0.0) { $0 + Double(encoder.size(of: $1) + Self.elementBytes) }
-                // A mean takes about what a head takes: reading all heads for a sample would cost more than it tells.
-                size += heads.isEmpty ? 0 : ofHeads / Double(heads.count) * Double(plan.heads.count + 1)
-                if let mean = made.mean { size += Double(encoder.size(of: mean) + Self.elementBytes) }
+                try view.forEachBlock(step: step, layer: layer, heads: heads, withMean: heads.isEmpty) { _, block in
+                    size += scale * Double(encoder.size(of: block) + Self.elementBytes)
+                }
             }
         }
         return size / Double(steps.count * layers.count) * Double(plan.layers.count)
@@ -189,4 +189,12 @@ struct ReportPlanner: ~Copyable {
 
     /// Bytes of an element around a block.
     private static let elementBytes = 64
+}
+
+extension [Int] {
+    /// The middle of each of some parts of equal length: a sample of the whole. All of them where they are not more.
+    fileprivate func middles(of parts: Int) -> [Int] {
+        guard count > parts else { return self }
+        return (0..<parts).map { self[(2 * $0 + 1) * count / (2 * parts)] }
+    }
 }

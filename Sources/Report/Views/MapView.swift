@@ -8,8 +8,6 @@ struct MapView {
     let trace: Trace
     /// Queries, and keys, of one cell.
     let span: Int
-    /// Threads that rebuild a map; nil: one a processor.
-    var threads: Int? = 1
 
     /// Weights that are held in single precision at a time.
     private static let tileWeights = 1 << 18
@@ -83,18 +81,22 @@ struct MapView {
         }
     }
 
-    /// Some heads each by itself, in their order, and, where it is wanted, the mean over all of the heads that are
-    /// recorded. Layer and heads are recorded indices.
-    func blocks(step: Int, layer: Int, heads: [Int], withMean: Bool) throws -> (heads: [Block], mean: Block?) {
+    /// Weights of single heads that are summed at a time, in cells.
+    private static let roomForSums = 1 << 22
+
+    /// Some heads, each by itself, or the mean over all of the heads that are recorded, or both: hands over a head's block
+    /// as soon as it is made, and the mean at the end, with no head. Layer and heads are recorded indices.
+    ///
+    /// Throws ``AnalysisError`` for what was not recorded, and what reading throws.
+    func forEachBlock(
+        step: Int, layer: Int, heads: [Int], withMean: Bool, _ body: (Int?, Block) throws -> Void
+    ) throws {
         let plan = trace.plan
         guard let layerPlace = plan.layers.firstIndex(of: layer) else {
             throw AnalysisError.noSuchLayer(layer, recorded: plan.layers)
         }
-        let wanted = try heads.map { head in
-            guard let place = plan.heads.firstIndex(of: head) else {
-                throw AnalysisError.noSuchHead(head, recorded: plan.heads)
-            }
-            return place
+        if let missing = heads.first(where: { !plan.heads.contains($0) }) {
+            throw AnalysisError.noSuchHead(missing, recorded: plan.heads)
         }
         let keyCount = trace.planned.keyCount(afterSteps: step + 1)
         let queryCount = trace.planned.length(of: .query, afterSteps: step + 1) ?? 0
@@ -102,15 +104,6 @@ struct MapView {
             positions: trace.planned.queries.map { Array($0.prefix(queryCount)) } ?? Array(0..<queryCount),
             keyCount: keyCount, span: span, isCausal: plan.causality == .causal)
         let size = grid.queries.count * grid.cellKeys
-        var sums = Array(repeating: Array(repeating: Float(0), count: size), count: wanted.count)
-        var total = Array(repeating: Float(0), count: withMean ? size : 0)
-        let places = withMean ? Array(plan.heads.indices) : wanted
-        try forEachTile(of: grid, step: step, layer: layerPlace, heads: places) { head, rows, weights in
-            for (index, place) in wanted.enumerated() where place == head {
-                grid.add(weights, rows: rows, to: &sums[index])
-            }
-            if withMean { grid.add(weights, rows: rows, to: &total) }
-        }
         let counts = grid.counts()
         func block(_ sums: [Float], of heads: Int) -> Block {
             let values = sums.indices.map { counts[$0] > 0 ? sums[$0] / (counts[$0] * Float(heads)) : .nan }
@@ -119,7 +112,22 @@ struct MapView {
                 Block.Array("queries", shape: [grid.queries.count], .int32(grid.queries)),
             ])
         }
-        return (sums.map { block($0, of: 1) }, withMean ? block(total, of: plan.heads.count) : nil)
+        var total = Array(repeating: Float(0), count: withMean ? size : 0)
+        let places = plan.heads.indices.filter { withMean || heads.contains(plan.heads[$0]) }
+        let groupSize = heads.isEmpty ? places.count : max(1, Self.roomForSums / max(1, size))
+        for first in stride(from: 0, to: places.count, by: max(1, groupSize)) {
+            let group = Array(places[first..<min(places.count, first + groupSize)])
+            var sums: [Int: [Float]] = [:]
+            for place in group where heads.contains(plan.heads[place]) {
+                sums[place] = Array(repeating: 0, count: size)
+            }
+            try forEachTile(of: grid, step: step, layer: layerPlace, heads: group) { place, rows, weights in
+                if sums[place] != nil { grid.add(weights, rows: rows, to: &sums[place, default: []]) }
+                if withMean { grid.add(weights, rows: rows, to: &total) }
+            }
+            for place in group { if let sums = sums[place] { try body(plan.heads[place], block(sums, of: 1)) } }
+        }
+        if withMean { try body(nil, block(total, of: plan.heads.count)) }
     }
 
     /// Hands over rows of maps, by place of the head.
@@ -137,7 +145,7 @@ struct MapView {
                     let rows = first..<min(grid.positions.count, first + tileRows)
                     weights.resize(to: rows.count * grid.keyCount)
                     try weights.withUnsafeMutableBufferPointer {
-                        try vectors.rebuild(head: head, rows: rows, threads: threads, into: $0)
+                        try vectors.rebuild(head: head, rows: rows, threads: 1, into: $0)
                         body(head, rows, UnsafeBufferPointer($0))
                     }
                 }

@@ -101,39 +101,53 @@ public final class TraceViews: Sendable {
             return try head.map { try view.blocks(ofLayer: layer, heads: [$0])[0] } ?? view.mean(ofLayer: layer)
         case .map(let step, let layer, let head):
             guard let maps = plan.maps else { break }
-            let view = MapView(trace: trace, span: maps.span)
-            let made = try view.blocks(
-                step: step, layer: layer, heads: head.map { [$0] } ?? [], withMean: head == nil)
-            if let block = made.mean ?? made.heads.first { return block }
+            var made: Block?
+            try MapView(trace: trace, span: maps.span).forEachBlock(
+                step: step, layer: layer, heads: head.map { [$0] } ?? [], withMean: head == nil
+            ) { made = $1 }
+            if let made { return made }
         }
         throw ReportError.noSuchBlock(trace: name, block: path.description)
     }
 
-    /// Every block that the page shows, some at a time, as far as they are read together.
+    /// A part of the blocks that a page shows, which are read together.
+    enum Part: Sendable {
+        /// The timeline.
+        case timeline
+        /// Received means of a layer and its heads.
+        case received(layer: Int)
+        /// Maps of a layer at a step.
+        case maps(step: Int, layer: Int)
+    }
+
+    /// The parts of all that the page shows, in the order in which they are written.
+    var parts: [Part] {
+        (plan.contains(.timeline) ? [.timeline] : [])
+            + (plan.received?.layers.map { .received(layer: $0) } ?? [])
+            + (plan.maps.map { maps in
+                maps.steps.flatMap { step in maps.layers.map { .maps(step: step, layer: $0) } }
+            } ?? [])
+    }
+
+    /// The blocks of a part, one after another.
     ///
     /// Throws what reading, and the closure, throws.
-    func forEachBlock(_ body: (BlockPath, Block) throws -> Void) throws {
-        if plan.contains(.timeline) { try body(.timeline, block(.timeline)) }
-        if let received = plan.received {
+    func forEachBlock(of part: Part, _ body: (BlockPath, Block) throws -> Void) throws {
+        switch part {
+        case .timeline:
+            try body(.timeline, block(.timeline))
+        case .received(let layer):
+            try body(.received(layer: layer, head: nil), block(.received(layer: layer, head: nil)))
+            guard let received = plan.received, !received.heads.isEmpty else { return }
             let view = ReceivedView(trace: trace, rule: options.analysis.options.rule, plan: received)
-            for layer in received.layers {
-                try body(.received(layer: layer, head: nil), view.mean(ofLayer: layer))
-                guard !received.heads.isEmpty else { continue }
-                for (head, block) in zip(received.heads, try view.blocks(ofLayer: layer, heads: received.heads)) {
-                    try body(.received(layer: layer, head: head), block)
-                }
+            for (head, block) in zip(received.heads, try view.blocks(ofLayer: layer, heads: received.heads)) {
+                try body(.received(layer: layer, head: head), block)
             }
-        }
-        guard let maps = plan.maps else { return }
-        let view = MapView(trace: trace, span: maps.span, threads: nil)
-        for step in maps.steps {
-            for layer in maps.layers {
-                let made = try view.blocks(step: step, layer: layer, heads: maps.heads, withMean: true)
-                if let mean = made.mean { try body(.map(step: step, layer: layer, head: nil), mean) }
-                for (head, block) in zip(maps.heads, made.heads) {
-                    try body(.map(step: step, layer: layer, head: head), block)
-                }
-            }
+        case .maps(let step, let layer):
+            guard let maps = plan.maps else { return }
+            try MapView(trace: trace, span: maps.span).forEachBlock(
+                step: step, layer: layer, heads: maps.heads, withMean: true
+            ) { head, block in try body(.map(step: step, layer: layer, head: head), block) }
         }
     }
 }

@@ -5,7 +5,7 @@ import Foundation
 struct BlockEncoder: ~Copyable {
     private let compressor: OpaquePointer
 
-    init(level: Int32 = 9) {
+    init(level: Int32 = 6) {
         // Fails only when memory is out, which Swift's own allocations do not survive either.
         guard let compressor = libdeflate_alloc_compressor(level) else {
             preconditionFailure("no memory for a compressor")

@@ -73,7 +73,7 @@ public struct ReportWriter {
                     try write(shown, analyses, document, out)
                 }
             } catch is Overflow {
-                share *= 0.85
+                share *= 0.93
             }
         }
         throw ReportError.tooLarge(limit: limit, least: fixed)
@@ -92,16 +92,33 @@ public struct ReportWriter {
         try write(document.head)
         try write(PageText.element(id: "page", report.page(of: traces)))
         for analysis in analyses { try write(analysis) }
-        let encoder = BlockEncoder()
         let all = traces.reduce(0) { $0 + $1.plan.blockCount }
         var written = 0
+        let threads = report.options.threads ?? ProcessInfo.processInfo.activeProcessorCount
         for (index, views) in traces.enumerated() {
-            try views.forEachBlock { path, block in
-                try write(PageText.element(id: "block/\(index)/\(path)", base64: encoder.text(of: block)))
-                written += 1
-                progress(.writing(written, of: all))
+            let parts = views.parts
+            // Some parts at a time: what is made of them waits to be written in order.
+            for first in stride(from: 0, to: parts.count, by: threads) {
+                let made = Array(parts[first..<min(parts.count, first + threads)]).concurrentMap(threads: threads) {
+                    part in Result { try Self.elements(of: part, views, index) }
+                }
+                for elements in made {
+                    for element in try elements.get() {
+                        try write(element)
+                        written += 1
+                    }
+                    progress(.writing(written, of: all))
+                }
             }
         }
         try out(document.tail)
+    }
+    private static func elements(of part: TraceViews.Part, _ views: TraceViews, _ index: Int) throws -> [String] {
+        let encoder = BlockEncoder()
+        var elements: [String] = []
+        try views.forEachBlock(of: part) { path, block in
+            elements.append(PageText.element(id: "block/\(index)/\(path)", base64: encoder.text(of: block)))
+        }
+        return elements
     }
 }

@@ -51,7 +51,7 @@ private struct ReportProgress {
         case .analysing(let name): Terminal.progress("\ranalysing \(name.onOneLine)\u{1b}[K")
         case .planning: Terminal.progress("\rfinding out what fits\u{1b}[K")
         case .writing(let count, let all):
-            if count == all || count % 16 == 0 { Terminal.progress("\rblock \(count)/\(all)\u{1b}[K") }
+            Terminal.progress("\rblock \(count)/\(all)\u{1b}[K")
         }
     }
 

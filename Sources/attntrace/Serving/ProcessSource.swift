@@ -71,7 +71,9 @@ final class ProcessSource: PageSource {
 
     /// Ends all reading, whatever is being read.
     func end() {
+        // Whoever lets go of a reader last waits for its end.
         let running = readers.withLock { readers in
+            defer { (readers.staying, readers.passing) = (nil, nil) }
             readers.isEnded = true
             return [readers.staying, readers.passing]
         }

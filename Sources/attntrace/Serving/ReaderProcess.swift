@@ -82,8 +82,13 @@ final class ReaderProcess: Sendable {
     /// Waits for its end, and says in words what that was.
     private func reap() -> String {
         guard let number = child.withLock({ $0 }) else { return "reading it ended" }
-        let end = ReadingGuard.wait(for: number, limit: limit)
-        child.withLock { $0 = nil }
+        // First until it has ended, then, while nobody can send it a signal, for good: from then on its number is free.
+        var info = siginfo_t()
+        while waitid(P_PID, id_t(number), &info, WEXITED | WNOWAIT) < 0, errno == EINTR {}
+        let end = child.withLock { child in
+            defer { child = nil }
+            return ReadingGuard.wait(for: number, limit: limit)
+        }
         switch end {
         case .failed(let failure): return failure.description
         case .exited(let code):

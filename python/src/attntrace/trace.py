@@ -11,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from .errors import AttntraceError
+from .guard import survive
 from .layout import QUERY_CLASSES, read_layout
 from .maps import attention_map
 from .received import received_sums
@@ -110,14 +111,19 @@ class Trace(xr.DataTree):  # type: ignore[no-untyped-call]  # xarray's own __ini
         return self.attrs[name]
 
 
-def open(path: str | os.PathLike[str]) -> Trace:
+def open(path: str | os.PathLike[str], *, untrusted: bool = False) -> Trace:
     """Opens a trace. Reads its attributes and coordinates, and no values.
 
     What is beyond the committed steps is cut away. A `.partial` file, of a capture that still runs or was killed, gives the
     steps committed when it is opened; open it again for later ones.
 
+    Structure made to do harm can crash libhdf5, and Python with it. With `untrusted` all of the file is first read in a process
+    of its own, which costs seconds and a pass over it.
+
     AttntraceError where the file is no trace, can only be read by newer versions, or is damaged.
     """
+    if untrusted:
+        survive(path)
     file = TraceFile(path)
     try:
         layout = read_layout(file)

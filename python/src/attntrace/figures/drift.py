@@ -41,8 +41,7 @@ def drift(
 
     across = min(2, len(chosen))
     down = -(-len(chosen) // across)
-    figure = Drawing(PAGE, 2.15 * down + 0.55)
-    figure.get_layout_engine().set(hspace=0.05)
+    figure = Drawing(PAGE, 2.15 * down + 0.55, gap=0.05)
     grid = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     brightest = float(np.nanmax(received)) if received.size and not np.isnan(received).all() else 1.0
     image = None

@@ -21,7 +21,7 @@ def region_flow(found: Results) -> Drawing:
     by_step = found.array("region_flow_by_step")
     regions = [str(name) for name in flow["query_region"].values]
     moves = by_step.sizes["step"] > 1
-    shown_regions = regions[:3] if moves else []
+    shown_regions = regions[-3:] if moves else []  # the answer comes last
     figure = Drawing(PAGE, 2.3)
     grid = figure.subplots(1, 1 + len(shown_regions), width_ratios=[1.25] + [1] * len(shown_regions), squeeze=False)[0]
     axes = grid[0]

@@ -31,8 +31,11 @@ def by_head(found: Results | Cohort, quantity: str, group: str | None = None) ->
 
 def draw_grid(axes: Axes, values: xr.DataArray, label: str, figure: Drawing) -> None:
     """Layers up, heads across; white where undefined."""
-    image = axes.imshow(values.transpose("layer", "head").values, cmap=SHADES, vmin=0, origin="lower", aspect="auto",
-                        interpolation="nearest")
+    # Where all is 0, or undefined, it is shown as that and not as the middle of the scale.
+    largest = float(values.max())
+    image = axes.imshow(
+        values.transpose("layer", "head").values, cmap=SHADES, vmin=0, vmax=largest if largest > 0 else 1, origin="lower",
+        aspect="auto", interpolation="nearest")
     for axis, name in ((axes.xaxis, "head"), (axes.yaxis, "layer")):
         names = values[name].values
         every = max(1, int(np.ceil(len(names) / 16)))
@@ -91,7 +94,7 @@ def retrieval(found: Results | Cohort, *, group: str | None = None) -> Drawing:
             "first: " + ", ".join(best), (0.97, 0.93), xycoords="axes fraction", ha="right", va="top", fontsize=7)
     right.set_xlabel("head, in order")
     right.set_ylabel("retrieval score")
-    right.set_ylim(bottom=0)
+    right.set_ylim(0, None if table["retrieval_score"].max() > 0 else 1)
     right.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     panel_title(right, 1, "in order")
     figure.numbers = table

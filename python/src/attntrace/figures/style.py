@@ -14,6 +14,7 @@ import matplotlib.patheffects
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ..errors import AttntraceError
 
@@ -71,8 +72,9 @@ class Drawing(Figure):
     caption: str
     """What is drawn, in a sentence or two, with rules and bands: the beginning of a caption."""
 
-    def __init__(self, width: float, height: float, **options: Any) -> None:
-        super().__init__(figsize=(width, height), layout="constrained", **options)
+    def __init__(self, width: float, height: float, *, gap: float = 0.02) -> None:
+        """Of a size in inches; `gap` between rows of panels, as a share of their height."""
+        super().__init__(figsize=(width, height), layout=ConstrainedLayoutEngine(hspace=gap))
         self.numbers = pd.DataFrame()
         self.caption = ""
 
