@@ -166,6 +166,18 @@ def test_half_precision_is_recorded_in_full(tmp_path):
     assert_valid(tmp_path / "a.h5")
 
 
+def test_autocast_and_coarse_products_do_not_reach_the_trace(tmp_path):
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            record(tmp_path / "a.h5", MaskedDiffusionModel.random(), record="maps")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert_valid(tmp_path / "a.h5")
+
+
 def test_numbers_are_those_of_a_plain_computation(tmp_path):
     model = MaskedDiffusionModel.random(4, 2)
     seen = []

@@ -9,8 +9,9 @@ cannot be seen.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,21 @@ MATMUL = frozenset({torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__})
 
 uncompiled: Callable[[Any], Any] = getattr(getattr(torch, "compiler", None), "disable", lambda function: function)
 """Keeps what the tap does out of graphs that the model's code compiles (Fast-dLLM compiles its attention)."""
+
+
+@contextlib.contextmanager
+def exact(tensor: Tensor) -> Iterator[None]:
+    """Computes in float32 and without gradients, whatever the model's surroundings allow it (autocast, TF32)."""
+    precision = torch.get_float32_matmul_precision()
+    kind = tensor.device.type
+    with torch.no_grad(), torch.autocast(kind, enabled=False) if kind in ("cpu", "cuda") else contextlib.nullcontext():
+        if precision != "highest":
+            torch.set_float32_matmul_precision("highest")
+        try:
+            yield
+        finally:
+            if precision != "highest":
+                torch.set_float32_matmul_precision(precision)
 
 
 @dataclass
@@ -75,13 +91,14 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         if func is SDPA and SDPA is not None:
-            with torch.no_grad():
+            with exact(output):
                 self._fused(output, *args, **kwargs)
         elif func in SOFTMAX:
-            with torch.no_grad():
+            with exact(output):
                 self._softmax(output, *args, **kwargs)
         elif self._needs_vectors and func in MATMUL and output.dim() == 4:
-            self._matmul(output, *args)
+            with exact(output):
+                self._matmul(output, *args)
         return output
 
     def flush(self) -> None:

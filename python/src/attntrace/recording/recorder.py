@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ..errors import AttntraceError
 from ..version import __version__
 from .facts import ModelFacts, SamplerFacts, digest_of_tokenizer, digest_of_weights, token_texts
-from .interception import AttentionTap, Tensor
+from .interception import AttentionTap, Tensor, exact
 from .plan import TracePlan
 from .steps import CausalSteps, DiffusionSteps, Steps
 from .writer import TraceWriter, check_free
@@ -29,6 +29,7 @@ from .writer import TraceWriter, check_free
 RECORDS = {"received": {"received"}, "maps": {"maps", "received", "rows"}}
 GENERATORS = ("generate", "diffusion_generate", "mmu_generate")
 """Methods of published models that return the final sequence."""
+NEVER_CALLED = "the model was never called inside the block: the Recorder must have the very model that the sampler calls"
 CONVENTION = (
     "softmax over keys of query . key, as the model's own code scales and masks it; "
     "query head h uses kv_head floor(h / (heads / kv_heads))")
@@ -135,7 +136,7 @@ class Recorder:
         try:
             if error is None:
                 if self._run is None:
-                    raise AttntraceError(self.path, "", "the model was never called inside the block")
+                    raise AttntraceError(self.path, "", NEVER_CALLED)
                 self._end()
         finally:
             if self._run is not None and not self._is_finished:
@@ -147,7 +148,7 @@ class Recorder:
         """Ends the run with the whole final sequence, prompt included: what the last step wrote is known from it alone."""
         self._final = _flat(final_ids, "final_ids")
         if self._run is None:
-            raise AttntraceError(self.path, "", "the model was never called inside the block")
+            raise AttntraceError(self.path, "", NEVER_CALLED)
         self._release()
         self._end()
 
@@ -204,14 +205,15 @@ class Recorder:
                 output = original(*args, **kwargs)
         finally:
             self._is_inside = False
-        with torch.no_grad():
+        logits = _logits(output)
+        with exact(logits):
             tap.flush()
             if tap.layers_seen != self._facts.layer_count:
                 raise run.fail("", (
                     f"the forward pass showed the attention of {tap.layers_seen} layers, not {self._facts.layer_count}: "
                     "fused kernels (flash attention, flex attention, torch.compile) cannot be seen; use "
                     'attn_implementation="eager" or "sdpa"'))
-            run.end(_logits(output))
+            run.end(logits)
         return output
 
     def _input_ids(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
