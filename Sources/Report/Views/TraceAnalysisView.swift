@@ -124,14 +124,13 @@ struct TraceAnalysisView {
 
     // MARK: Trajectories
 
-    /// By layer, heads averaged before the rule; and what was left out.
+    /// By layer, all heads averaged before the rule, as drift maps show them; and what was left out.
     private func trajectories(rule: SinkRule) throws -> ([(String, JSONValue)], String?) {
         guard trace.contains(.received) else { return ([], nil) }
         var linking = settings.options.linking
         linking.nullPermutations = 0
         let analysis = try SinkAnalysis(
-            of: trace, rule: rule, per: .layer, layers: settings.extent.layers, heads: settings.extent.heads,
-            linking: linking, byteBudget: views.options.byteBudget)
+            of: trace, rule: rule, per: .layer, linking: linking, byteBudget: views.options.byteBudget)
         let share = Self.pointLimit / max(1, analysis.sites.count)
         var dropped = 0
         let layers = analysis.sites.map { site -> (String, JSONValue) in
