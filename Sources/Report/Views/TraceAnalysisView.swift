@@ -15,6 +15,8 @@ struct TraceAnalysisView {
     private static let pointLimit = 12_000
     /// Values of a quantity that has one for each position.
     private static let perPositionLimit = 2_048
+    /// Received sums by step, head and key from which on a trace is large.
+    private static let largeReceived = 8 << 20
     /// Axes along a trace's text.
     private static let positionAxes: Set<String> = ["key", "query", "position", "answer", "generated", "token"]
     /// What views draw by step or by layer, however large; of a causal trace the names begin with `cumulative_`.
@@ -34,10 +36,17 @@ struct TraceAnalysisView {
                 rule: rule, metrics: [], leftOut: [("all", "no step of the run is whole yet")], trajectories: [],
                 notes: [])
         }
+        var settings = settings
+        var notes: [String] = []
+        if settings.options.linking.nullPermutations > 0, isLarge {
+            settings.options.linking.nullPermutations = 0
+            notes.append(
+                "Trajectories are not set against permuted positions, which takes long for a trace of this size; "
+                    + "attntrace analyze does it.")
+        }
         let result = try TraceResult(
             of: trace, settings, threads: views.options.threads, byteBudget: views.options.byteBudget)
         let (metrics, dropped) = Self.shortened(result.metrics)
-        var notes: [String] = []
         if !dropped.isEmpty {
             notes.append(
                 "Too large for a page, and to be had by attntrace analyze: \(dropped.joined(separator: ", ")).")
@@ -46,6 +55,12 @@ struct TraceAnalysisView {
         return described(
             rule: rule, metrics: metrics, leftOut: result.leftOut.map { ($0.metric, $0.reason) },
             trajectories: trajectories, notes: notes + (note.map { [$0] } ?? []))
+    }
+
+    /// Whether its received sums are too many for what takes several times as long as to read them.
+    private var isLarge: Bool {
+        let plan = trace.plan
+        return plan.layers.count * plan.heads.count * trace.committedSteps > Self.largeReceived / max(1, plan.keyCount)
     }
 
     private func described(
@@ -109,14 +124,13 @@ struct TraceAnalysisView {
 
     // MARK: Trajectories
 
-    /// By layer, heads averaged before the rule; and what was left out.
+    /// By layer, all heads averaged before the rule, as drift maps show them; and what was left out.
     private func trajectories(rule: SinkRule) throws -> ([(String, JSONValue)], String?) {
         guard trace.contains(.received) else { return ([], nil) }
         var linking = settings.options.linking
         linking.nullPermutations = 0
         let analysis = try SinkAnalysis(
-            of: trace, rule: rule, per: .layer, layers: settings.extent.layers, heads: settings.extent.heads,
-            linking: linking, byteBudget: views.options.byteBudget)
+            of: trace, rule: rule, per: .layer, linking: linking, byteBudget: views.options.byteBudget)
         let share = Self.pointLimit / max(1, analysis.sites.count)
         var dropped = 0
         let layers = analysis.sites.map { site -> (String, JSONValue) in
