@@ -118,6 +118,27 @@ def published():
     )
 
 
+def pages():
+    """Pages: time, size and frame times of a report; a served trace of gigabytes."""
+    for script, options in (("page", []), ("serve", ["--gigabytes", os.environ.get("BENCH_GIGABYTES", "3")])):
+        command = [sys.executable, root / "Benchmarks" / script / "run.py", "--bin", bin_folder, "--json", *options]
+        for r in json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout):
+            row(r["name"], r["ours"], r["theirs"], r["unit"], r["note"])
+
+
+def recorder():
+    """Generation in PyTorch with attntrace.Recorder, against the same without."""
+    command = [sys.executable, root / "Benchmarks/recorder/run.py", "--json"]
+    report = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    plain = report["seconds"]["plain"]
+    for kind in ("received", "maps"):
+        row(
+            f"PyTorch {report['torch']} recorded, {kind}, {report['parameters'] / 1e6:.0f}M, {report['positions']} tokens, "
+            f"{report['steps']} steps", report["seconds"][kind], plain, "s",
+            f"theirs: not recorded; trace {report['bytes'][kind] / 1e6:.1f} MB",
+        )
+
+
 def demo():
     """`make demo` in a fresh clone. The packages of Debian and the download of PyPI's are there already."""
     with tempfile.TemporaryDirectory() as folder:
@@ -136,6 +157,8 @@ def main():
     cohort()
     analysis()
     published()
+    pages()
+    recorder()
     forward()
     for model in ("tiny-mdm", "tiny-ar"):
         capture(root / "models" / model, model, 32, 96, 5)
