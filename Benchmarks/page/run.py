@@ -48,8 +48,8 @@ def traces(attntrace, folder):
     words, text = PROMPT.split(), ""
     while True:
         longer = f"{text} {words[len(text.split()) % len(words)]}".strip()
-        said = subprocess.run([attntrace, "tokenize", "--model", "tiny-mdm", "--json", longer], check=True, capture_output=True)
-        if len(json.loads(said.stdout)["ids"]) > 128:
+        said = subprocess.run([attntrace, "tokenize", "--model", "tiny-mdm", longer], check=True, capture_output=True)
+        if len(said.stdout.split(b",")) > 128:
             break
         text = longer
     large = capture("large", "tiny-mdm", text, "--gen-length", "128", "--block-length", "32", "--record", "maps")

@@ -82,7 +82,7 @@ struct TraceFacts {
             ("prompt's id", made.promptID), ("answers", made.goldAnswers),
         ]
         rows += Self.members(of: made.chatTemplate, named: "chat template").map { ("chat: " + $0.0, $0.1) }
-        rows += Self.members(of: made.origin, named: "imported").map { ("imported: " + $0.0, $0.1) }
+        rows += Self.members(of: made.origin, named: "origin").map { ("origin: " + $0.0, $0.1) }
         if let history = try trace.history() { rows.append(("since its capture", history)) }
         return rows.filter { !$0.1.isEmpty }
     }

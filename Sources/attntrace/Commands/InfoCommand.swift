@@ -62,7 +62,7 @@ struct InfoCommand: ParsableCommand, ReadsTrace {
             ("seed", String(origin.seed)),
             ("numbers", quoted("\(origin.numericType), \(origin.kernel), \(origin.threads) threads")),
             ("made by", quoted("\(origin.producer) at \(origin.createdAt)")),
-            ("imported", origin.origin.isEmpty ? "no, captured" : quoted(origin.origin)), ("history", history),
+            ("origin", origin.origin.isEmpty ? "captured" : quoted(origin.origin)), ("history", history),
             ("command", origin.commandLine.isEmpty ? "none" : quoted(origin.commandLine)),
         ]
     }

@@ -10,10 +10,15 @@
 writes traces.
 """
 
+from typing import TYPE_CHECKING
+
 from .errors import AttntraceError
 from .result_files import Cohort, Results, results
 from .trace import Trace, open
 from .version import __version__
+
+if TYPE_CHECKING:
+    from .recording import Recorder as Recorder
 
 __all__ = ["AttntraceError", "Cohort", "Results", "Trace", "__version__", "open", "results"]
 
