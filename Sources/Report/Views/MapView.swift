@@ -62,19 +62,24 @@ struct MapView {
             return counts
         }
 
-        /// Adds rows of a map to sums by cell.
+        /// Adds rows of a map to sums by cell: the rows of a cell first, for whole rows add up fast.
         func add(_ weights: UnsafeBufferPointer<Float>, rows: Range<Int>, to sums: inout [Float]) {
+            var line = Array(repeating: Float(0), count: keyCount)
             sums.withUnsafeMutableBufferPointer { sums in
-                for place in rows {
-                    let (base, visible) = (cellRow[place] * cellKeys, visible(place))
-                    let first = (place - rows.lowerBound) * keyCount
-                    var key = 0
-                    while key < visible {
-                        let end = min(visible, key + span)
-                        var sum: Float = 0
-                        for index in key..<end { sum += weights[first + index] }
-                        sums[base + key / span] += sum
-                        key = end
+                line.withUnsafeMutableBufferPointer { line in
+                    for place in rows {
+                        let row = UnsafeBufferPointer(
+                            rebasing: weights[
+                                (place - rows.lowerBound) * keyCount..<(place - rows.lowerBound + 1) * keyCount])
+                        for key in 0..<visible(place) { line[key] += row[key] }
+                        guard place + 1 == rows.upperBound || cellRow[place + 1] != cellRow[place] else { continue }
+                        let base = cellRow[place] * cellKeys
+                        for cell in 0..<cellKeys {
+                            var sum: Float = 0
+                            for key in cell * span..<min(keyCount, (cell + 1) * span) { sum += line[key] }
+                            sums[base + cell] += sum
+                        }
+                        line.update(repeating: 0)
                     }
                 }
             }
