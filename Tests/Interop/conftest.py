@@ -2,6 +2,7 @@
 
 import pytest
 
+from browsing import chromium
 from support import capture
 
 DIFFUSION = ["--gen-length", 16, "--block-length", 8, "--record", "maps"]
@@ -44,3 +45,10 @@ def diffusion(traces):
 @pytest.fixture
 def causal(traces):
     return traces["causal"]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """One headless Chromium for all pages: a process has one driver of it."""
+    with chromium() as each:
+        yield each

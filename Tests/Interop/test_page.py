@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from browsing import LOCAL, WatchedPage, chromium, open_report, served
+from browsing import LOCAL, WatchedPage, open_report, served
 from support import answer, answer_json, capture
 
 HOSTILE = (
@@ -20,12 +20,6 @@ ARGUMENTS = {
     "causal": ["--model", "tiny-ar", "--max-new-tokens", 10, "--record", "maps", "--markers"],
     "received": ["--gen-length", 8, "--record", "received", "--markers"],
 }
-
-
-@pytest.fixture(scope="session")
-def browser():
-    with chromium() as each:
-        yield each
 
 
 @pytest.fixture(scope="session")

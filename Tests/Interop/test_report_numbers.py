@@ -10,7 +10,7 @@ import pytest
 from reports import Report, assert_coded
 from support import PROMPT, REPO, answer, answer_json, attntrace, capture
 
-GOLDEN = REPO / "Tests/Golden"
+GOLDEN = REPO / "Tests/Golden/1.0"
 
 
 @pytest.fixture(scope="session")
