@@ -1,14 +1,17 @@
 """The golden traces, read with h5py and xarray alone: what they hold is what expected.json says."""
 
 import json
+import shutil
 
 import h5py
 import numpy as np
 import pytest
 
+import checker
+from broken.make_broken import set_text
 from checker import hashes
 from checker.schema import described, is_hashed
-from support import REPO, run_python
+from support import REPO, answer, answer_json, attntrace, run_python, text
 
 GOLDEN = REPO / "Tests/Golden"
 # Every file of every version, as `1.0/causal.h5`.
@@ -69,3 +72,25 @@ print(tree["answer/attention"].dims)
 """
     lines = run_python(code, GOLDEN / name).splitlines()
     assert lines == ["4", "('generated', 'layer', 'head', 'key')"]
+
+
+@pytest.mark.parametrize("name", ["bidirectional.h5", "causal.h5"])
+def test_a_later_version_is_read(tmp_path, name):
+    """A file as 1.1 may write it: a signal, a dataset with an axis, an attribute and hashes that 1.0 does not know."""
+    path = tmp_path / name
+    shutil.copy(GOLDEN / "1.0" / name, path)
+    with h5py.File(path, "r+") as file:
+        set_text(file, "format_version", "1.1")
+        set_text(file, "signals", text(file.attrs["signals"]) + ",zeta")
+        set_text(file, "temper", "even")
+        file.create_dataset("zeta_place", data=np.arange(3, dtype="<i4")).make_scale("zeta_place")
+        values = file.create_dataset("zeta/values", data=np.arange(3, dtype="<f4"))
+        values.dims[0].attach_scale(file["zeta_place"])
+    report = answer_json("verify", "--deep", "--json", path)
+    assert report["valid"] and report["findings"] == []
+    assert checker.check(path, deep=True) == []
+    assert answer("sinks", path, "--format", "csv") == answer("sinks", GOLDEN / "1.0" / name, "--format", "csv")
+    with h5py.File(path, "r+") as file:
+        set_text(file, "min_reader", "1.1")
+    refused = attntrace("info", path)
+    assert refused.returncode == 1 and "written in format 1.1, which this reader (format 1.0) cannot read" in refused.stderr

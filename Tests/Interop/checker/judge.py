@@ -5,7 +5,7 @@ import h5py
 from . import attention, structure, timeline, tokens, vectors
 from .findings import Log
 from .hashes import judge_hashes
-from .schema import SCHEMA
+from .schema import SCHEMA, version
 
 
 def check(path, deep=False):
@@ -44,14 +44,6 @@ def text_attribute(file, name):
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     return value if isinstance(value, str) else None
-
-
-def version(text):
-    try:
-        parts = [int(part) for part in text.split(".") if part.isascii() and part.isdigit() or 1 / 0]
-    except (ZeroDivisionError, AttributeError):
-        return None
-    return parts
 
 
 def may_be_judged(file, log):

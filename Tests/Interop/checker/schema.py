@@ -22,6 +22,14 @@ COORDINATES = {
 }
 
 
+def version(text):
+    try:
+        parts = [int(part) for part in text.split(".") if part.isascii() and part.isdigit() or 1 / 0]
+    except (ZeroDivisionError, AttributeError):
+        return None
+    return parts
+
+
 def described(path):
     """What the schema says of a path; None where it knows none."""
     if path.startswith(SECOND):

@@ -8,7 +8,7 @@ import numpy as np
 
 from .hashes import judge_table
 from .schema import (
-    ATTRIBUTES, COORDINATES, DIMENSIONS, NUMBERS, SCALARS, SCHEMA, SECOND, SIGNALS, TEXT, described, wanted)
+    ATTRIBUTES, COORDINATES, DIMENSIONS, NUMBERS, SCALARS, SCHEMA, SECOND, SIGNALS, TEXT, described, version, wanted)
 from .trace import Trace, indices
 
 FLAGS = {
@@ -104,7 +104,9 @@ def judge_attributes(found, schema_text, log):
     if causality not in (None, "bidirectional", "causal"):
         log.add("attribute.value", "@causality", "neither bidirectional nor causal")
     signals = (found.get("signals") or "").split(",")
-    if signals != [""] and not set(signals) <= SIGNALS or len(set(signals)) < len(signals):
+    # A later version may have added to what this one knows.
+    is_later = (version(found.get("format_version")) or []) > version(SCHEMA["version"])
+    if signals != [""] and not (is_later or set(signals) <= SIGNALS) or len(set(signals)) < len(signals):
         log.add("attribute.value", "@signals", "names an unknown signal, or one twice")
     if "cosine" in signals and causality == "causal":
         log.add("attribute.value", "@signals", "cosine in a causal trace")

@@ -40,6 +40,14 @@ struct AttributeRules {
     /// Whether the trace was made of a file that does not tell everything.
     var isImported: Bool { text("origin") != nil }
 
+    /// Whether it was written by a later version, which may have added to what this one knows.
+    private var isOfALaterVersion: Bool {
+        guard let written = text("format_version").flatMap(FormatVersion.init), let own = FormatVersion.own else {
+            return false
+        }
+        return written > own
+    }
+
     /// A number, where it was there and of its type.
     func number(_ name: String) -> Int? { values[name]?.integer.map { Int($0) } }
 
@@ -92,7 +100,7 @@ struct AttributeRules {
     private func judgeSignals() {
         guard let text = text("signals") else { return }
         let names = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
-        for name in names where !(text.isEmpty || Signal(rawValue: name) != nil) {
+        for name in names where !(text.isEmpty || Signal(rawValue: name) != nil || isOfALaterVersion) {
             log.add(.attributeValue, "@signals", "names an unknown signal \(name)")
         }
         if Set(names).count < names.count { log.add(.attributeValue, "@signals", "names a signal twice") }
