@@ -69,8 +69,7 @@ public enum TraceCopy {
         if let version = FormatVersion(trace.formatVersion), let own = FormatVersion.own, version >= own {
             throw TraceError.isCurrent(path: source, version: trace.formatVersion)
         }
-        let hash = try trace.recordedContentHash()
-        guard let hash else { throw TraceError.notEnded(path: source) }
+        guard let hash = try trace.recordedContentHash() else { throw TraceError.notEnded(path: source) }
         let report = try TraceVerifier(path: source).run(deep: true)
         if let finding = report.findings.first(where: { $0.severity == .error }) {
             throw TraceError.damaged(
@@ -79,13 +78,7 @@ public enum TraceCopy {
         try copy(
             trace, steps: trace.committedSteps, to: path, dropping: [], options: RepackOptions(),
             history: "migrate: format \(trace.formatVersion) to \(Schema.version)", isComplete: trace.isComplete,
-            overwrite: overwrite)
-        let written = try Trace(path: path).recordedContentHash()
-        guard written == hash else {
-            throw TraceError.damaged(
-                path: path, object: TraceScalar.contentSHA256,
-                reason: "is \(written ?? "absent"), but \(hash) in \(source)")
-        }
+            overwrite: overwrite, expecting: hash)
     }
 
     private static func note(of dropped: Set<Signal>) -> String {
@@ -94,7 +87,7 @@ public enum TraceCopy {
 
     private static func copy(
         _ trace: Trace, steps: Int, to path: String, dropping: Set<Signal>, options: RepackOptions, history: String,
-        isComplete: Bool, overwrite: Bool
+        isComplete: Bool, overwrite: Bool, expecting hash: String? = nil
     ) throws {
         // The names that the copy passes through would take the source away before it is copied.
         let target = TraceTarget(path: path, replaces: overwrite)
@@ -129,7 +122,7 @@ public enum TraceCopy {
                 if bits < 10 { try writer.file.setAttribute("kept_mantissa_bits", [Int32(clamping: bits)], of: path) }
             }
             try StepAdoption(source: trace, writer: writer, steps: steps, keptBits: options.keptBits).run()
-            try writer.finish(isComplete: isComplete)
+            try writer.finish(isComplete: isComplete, expecting: hash)
         }
     }
 }

@@ -347,8 +347,9 @@ public final class TraceWriter: Sendable {
     ///   the whole trace is then in `PATH.partial`.
     public func finish() throws { try finish(isComplete: true) }
 
-    /// Ends the trace as one whose run went its full way, or as what there is of one that did not.
-    func finish(isComplete: Bool) throws {
+    /// Ends the trace as one whose run went its full way, or as what there is of one that did not; not where its content
+    /// is to have a hash and has another.
+    func finish(isComplete: Bool, expecting hash: String? = nil) throws {
         let (steps, isBetweenSteps, state) = progress.withLock {
             ($0.committed, $0.extended == $0.committed && !$0.isClosed, $0.state)
         }
@@ -360,7 +361,7 @@ public final class TraceWriter: Sendable {
             let texts = progress.withLock { progress in state.ids.map { progress.vocabulary[$0] ?? "" } }
             try writeText("token_text", texts)
             try file.flush()
-            try writeContentTable(steps: steps)
+            try writeContentTable(steps: steps, expecting: hash)
             try file.flush()
             if isComplete { try record(1, in: TraceScalar.isComplete) }
             try file.flush()
@@ -372,7 +373,7 @@ public final class TraceWriter: Sendable {
     }
 
     /// Hashes every dataset as it is in the file, and writes the table.
-    private func writeContentTable(steps: Int) throws {
+    private func writeContentTable(steps: Int, expecting hash: String?) throws {
         let table = try ContentTable.compute(plan, file: file) { name in
             guard let (dataset, placed) = datasets[name] else { return nil }
             let shape = try zip(placed.dimensions, dataset.shape()).map { dimension, stored in
@@ -382,6 +383,10 @@ public final class TraceWriter: Sendable {
             return try DatasetReader(
                 dataset, schema: placed.schema, shape: shape,
                 elementSize: isText ? placed.schema.textWidth ?? plan.textWidth : placed.schema.type.size)
+        }
+        if let hash, hash != table.sha256 {
+            throw TraceError.damaged(
+                path: path, object: TraceScalar.contentSHA256, reason: "would be \(table.sha256), not \(hash)")
         }
         let leaves = table.leaves
         for name in ["leaf", "content/leaf_path", "content/leaf_index", "content/leaf_sha256"] {
