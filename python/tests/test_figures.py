@@ -24,7 +24,7 @@ from support import attntrace as run
 import attntrace
 from attntrace import figures
 from attntrace.figures.__main__ import main
-from attntrace.figures.sources import measured
+from attntrace.figures.sources import measured, told_apart
 from attntrace.figures.style import STYLE, shown
 
 REFERENCES = Path(__file__).parent / "references"
@@ -117,6 +117,47 @@ def test_a_map_is_its_numbers(analysed):
     assert set(numbers.key[numbers.key_is_sink]) == set(at.position)
     part = figures.attention_map(trace, 9, 3, 4, queries=slice(5, 9), keys=slice(0, 3)).numbers
     assert len(part) == 5 * 4
+
+
+def test_captions_say_what_has_no_band(analysed):
+    _, found = analysed("diffusion")
+    drawn = figures.contrast(found)
+    banded = drawn.numbers.groupby("panel").low.apply(lambda low: low.notna().any())
+    assert not banded["top key"] and banded["first key"]
+    assert drawn.caption.endswith("Bands: ± 1 s.d. over heads; none: (a).")
+    trace, _ = analysed("diffusion")
+    one_head = trace.sel(head=[2])
+    drawn = figures.absorption(trace, one_head)
+    assert "none: tiny-mdm (diffusion.h5, 2) (a)" in drawn.caption
+    assert "Bands" not in figures.absorption(one_head).caption
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("rule", ["excess", "deviation", "share", "top"])
+def test_undefined_numbers_give_no_warnings(golden, rule):
+    with attntrace.open(golden) as trace:
+        if "received" not in trace.signals:
+            return
+        found = measured(trace, rule)
+        by_layer = next(each for each in found.quantities if each.name.endswith("not_sinks_excess_by_layer")).values
+        mean = next(each for each in found.quantities if each.name.endswith("not_sinks_excess")).values
+        for column, value in zip(by_layer.T, mean):
+            known = column[~np.isnan(column)]
+            assert value == known.mean() if len(known) else np.isnan(value)
+        figures.absorption(found)
+        figures.epsilon_sweep(found)
+        figures.drift(trace, rule=rule)
+
+
+def test_drift_of_some_steps(analysed):
+    """Sinks are hatched at the steps that they are sinks of."""
+    trace, _ = analysed("diffusion")
+    drawn = figures.drift(trace.sel(step=slice(4, 9)), layers=[1])
+    image = drawn.axes[0].images[0]
+    assert image.get_extent()[2:] == [9.5, 3.5]
+    assert set(drawn.numbers.step) == set(range(4, 10))
+    with pytest.raises(attntrace.AttntraceError, match="follow one another"):
+        figures.drift(trace.sel(step=[1, 5]))
 
 
 def test_cohorts_have_intervals(traces, tmp_path):
@@ -257,6 +298,35 @@ def test_a_trace_without_received_sums(command, tmp_path):
     code, said, _ = command(GOLDEN / "1.0/minimal.h5", "-o", tmp_path / "o")
     assert code == 1
     assert "drift: left out" in said and "'received'" in said
+
+
+@pytest.mark.parametrize(("paths", "names"), [
+    (["x/A/run.h5", "x/B/run.h5"], ["A/run.h5", "B/run.h5"]),
+    (["A/x/run.h5", "B/x/run.h5", "B/x/b.h5"], ["A/x/run.h5", "B/x/run.h5", "b.h5"]),
+    (["run.h5", "x/run.h5"], ["HERE/run.h5", "x/run.h5"]),
+    (["a.h5", "b.h5", "./a.h5"], ["a.h5, 1", "b.h5", "a.h5, 2"]),
+])
+def test_paths_are_told_apart(tmp_path, monkeypatch, paths, names):
+    here = tmp_path / "HERE"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    assert told_apart(paths) == names
+
+
+def test_files_of_one_name(command, traces, tmp_path):
+    """Two runs in folders of their own: two names, in colour and in the table."""
+    for folder, name in (("A", "diffusion"), ("B", "suppressed")):
+        (tmp_path / folder).mkdir()
+        shutil.copy(traces[name], tmp_path / folder / "run.h5")
+    code, _, said = command(tmp_path / "A/run.h5", tmp_path / "B/run.h5", "-o", tmp_path / "o", "--format", "png")
+    assert code == 0, said
+    for figure in ("absorption", "epsilon_sweep"):
+        names = pd.read_csv(tmp_path / f"o/{figure}.csv").line
+        assert set(names) == {"tiny-mdm (A/run.h5)", "tiny-mdm (B/run.h5)"}
+    a, b = (attntrace.open(tmp_path / folder / "run.h5") for folder in "AB")
+    with a, b:
+        drawn = figures.absorption(a, b)
+        assert len({line.get_color() for line in drawn.axes[0].lines}) == 2
 
 
 def test_numbers_of_results_are_kept_apart(analysed):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import attntrace
+from attntrace.tokens import fed_ids
 
 
 def test_stored_maps_are_the_files(traces):
@@ -98,6 +99,46 @@ def test_selections(traces):
         assert part.map(3, 4, 5).equals(found)
         with pytest.raises(attntrace.AttntraceError, match="select with lists"):
             trace.sel(layer=4).map(3, 4, 5)
+
+
+@pytest.mark.parametrize("name", ["diffusion", "diffusion_qk", "causal", "causal_qk", "causal_suppressed_qk"])
+def test_selected_queries_and_keys(traces, name):
+    """Weights are those of the whole map, or there is no answer: a softmax is over every key."""
+    with attntrace.open(traces[name]) as trace:
+        whole = trace.map(7, 3, 2)
+        part = trace.sel(query=[2, 9, 20]).map(7, 3, 2)
+        np.testing.assert_allclose(part, whole.sel(query=[2, 9, 20]), atol=1e-6)
+        turned = trace.sel(key=slice(None, None, -1)).map(7, 3, 2)
+        np.testing.assert_allclose(turned, whole.sel(key=turned["key"]), atol=1e-6)
+        assert turned.key_token.values.tolist() == whole.key_token.values[::-1].tolist()
+        for keys in (slice(0, 9), slice(9, 90), [3, 5], [*range(trace.sizes["key"]), 4]):
+            few = trace.sel(key=keys)
+            if "qk" in trace.signals:
+                with pytest.raises(attntrace.AttntraceError, match="selection of keys"):
+                    few.map(7, 3, 2)
+            else:
+                found = few.map(7, 3, 2)
+                np.testing.assert_array_equal(found, whole.sel(key=found["key"]))
+        if trace.is_causal:
+            # These queries see no other keys.
+            found = trace.sel(query=slice(0, 8), key=slice(0, 8)).map(7, 3, 2)
+            np.testing.assert_allclose(found, whole[:9, :9], atol=1e-6)
+        if "qk" in trace.signals:
+            with pytest.raises(attntrace.AttntraceError, match="every channel"):
+                trace.sel(channel=slice(0, 7)).map(7, 3, 2)
+        with pytest.raises(attntrace.AttntraceError, match="selection of positions"):
+            trace.sel(position=slice(0, 9)).map(7, 3, 2)
+        with pytest.raises(attntrace.AttntraceError, match="map_step"):
+            trace.sel(map_step=[]).map(7, 3, 2)
+
+
+def test_selected_positions_of_a_second_pass(traces):
+    with attntrace.open(traces["guided"]) as trace:
+        prompt, mask = trace.attrs["prompt_length"], trace.attrs["mask_token_id"]
+        ids = fed_ids(trace.sel(position=slice(prompt - 2, None)), 20, second_pass=True)
+        expected = trace["token_id"].sel(step=20).values[prompt - 2 :]
+        expected[:2] = mask
+        assert ids.tolist() == expected.tolist() and set(ids[2:]) != {mask}
 
 
 def test_received_alone_has_no_map(traces):

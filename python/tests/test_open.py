@@ -99,6 +99,15 @@ def test_a_trace_larger_than_memory(tmp_path, traces):
         del f["key_norm"], f["value_norm"]
         f.attrs["signals"] = np.bytes_("maps")
         large = 4096
+        for dataset, entry in schema.current().datasets.items():
+            if "position" in entry["dimensions"] and dataset in f:
+                shape = [large if axis == "position" else length
+                         for axis, length in zip(entry["dimensions"], f[dataset].shape)]
+                kind = f[dataset].dtype
+                del f[dataset]
+                f.create_dataset(dataset, shape, kind)
+        del f["position"]
+        f["position"] = np.arange(large, dtype="i4")
         f["key"], f["query"] = np.arange(large, dtype="i4"), np.arange(large, dtype="i4")
         f.create_dataset("answer/attention", (24, layers, heads, large), "f2", chunks=(1, 1, heads, large))
         f.create_dataset("maps/attention", (steps, layers, heads, large, large), "f2", chunks=(1, 1, 1, 64, large))
@@ -309,6 +318,63 @@ def test_later_minor_versions_are_read(tmp_path):
 
     with attntrace.open(broken(tmp_path, change)) as trace:
         assert len(trace.sinks("top")) > 0
+
+
+@pytest.mark.parametrize("name", ["bidirectional", "causal", "selected"])
+def test_unknown_parts_of_later_versions_are_ignored(tmp_path, name):
+    """A later 1.x: a signal with an axis of its own, in the root and in a group, and attributes of any type."""
+    def change(f):
+        f.attrs["format_version"] = np.bytes_("1.12")
+        f.attrs["min_reader"] = np.bytes_("1.0.0")
+        f.attrs["signals"] = np.bytes_(f.attrs["signals"] + b",telepathy")
+        f["distance_bin"] = np.arange(5, dtype="i4")
+        f["distance_bin"].make_scale("distance_bin")
+        shape = f["received"].shape[:3] + (5,)
+        for place in ("telepathy", "maps/telepathy", "minds/telepathy"):
+            item = f.create_dataset(place, shape, "f4")
+            for axis, scale in enumerate(("step", "layer", "head", "distance_bin")):
+                item.dims[axis].label = scale
+            item.dims[3].attach_scale(f["distance_bin"])
+        f["thoughts"] = np.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")])
+        f["aside"] = h5py.SoftLink("/nowhere")
+        f.attrs["mood"] = b"new"
+        f.attrs["numbers"] = np.arange(3)
+        f.attrs["nothing"] = h5py.Empty("f4")
+        f.attrs["reference"] = f["received"].ref
+        time = h5py.h5t.UNIX_D32LE.copy()
+        h5py.h5a.create(f.id, b"when", time, h5py.h5s.create(h5py.h5s.SCALAR))
+
+    original = GOLDEN / f"1.0/{name}.h5"
+    with attntrace.open(broken(tmp_path, change, source=original)) as trace, attntrace.open(original) as before:
+        assert trace.attrs["format_version"] == "1.12" and trace.attrs["mood"] == "new"
+        assert set(trace.signals) == {*before.signals, "telepathy"}
+        assert "telepathy" not in trace and "minds" not in trace and "distance_bin" not in trace.sizes
+        assert repr(trace) and trace._repr_html_()
+        for node in before.subtree:
+            for variable in node.data_vars:
+                assert trace[f"{node.path.rstrip('/')}/{variable}"].equals(node[variable])
+        layer, head = int(trace["layer"][0]), int(trace["head"][0])
+        step = int((trace["step"] if trace.is_causal else trace["map_step"])[-1])
+        assert trace.map(step, layer, head).equals(before.map(step, layer, head))
+        assert trace.sinks("top").equals(before.sinks("top"))
+        assert trace.load() is trace
+
+
+@pytest.mark.parametrize(("oldest", "readable"), [
+    ("1", True), ("1.0", True), ("1.0.0", True), ("0.9.12", True), ("01.0", True), ("1.0.0.1", False), ("1.0.1", False),
+    ("1.1", False), ("2", False)])
+def test_the_oldest_reader_is_compared_part_by_part(tmp_path, oldest, readable):
+    """As the program does, to which 1, 1.0 and 1.0.0 are the same."""
+    if schema.current().version != "1.0":
+        pytest.skip("the table is of readers of 1.0")
+    path = broken(tmp_path, attribute("min_reader", np.bytes_(oldest)))
+    # `info` takes notice of the version before all else.
+    assert (run("info", path).returncode == 0) == readable
+    if readable:
+        attntrace.open(path).close()
+    else:
+        with pytest.raises(attntrace.AttntraceError, match="cannot read"):
+            attntrace.open(path)
 
 
 def test_files_that_are_none(tmp_path):

@@ -75,7 +75,7 @@ def read_layout(file: TraceFile) -> Layout:
 def _attributes(file: TraceFile) -> dict[str, Any]:
     known = schema.current()
     try:
-        stored = {name: _plain(value) for name, value in file.handle.attrs.items()}
+        stored = {name: _plain(file.handle.attrs[name]) for name in _readable(file, known)}
     except READ_ERRORS as error:
         raise AttntraceError(file.path, "", f"damaged: its attributes cannot be read ({error})") from error
     if stored.get("format") != known.format:
@@ -99,6 +99,19 @@ def _attributes(file: TraceFile) -> dict[str, Any]:
     if stored["head_count"] % stored["kv_head_count"]:
         raise AttntraceError(file.path, "@kv_head_count", "damaged: does not divide head_count")
     return stored
+
+
+def _readable(file: TraceFile, known: schema.Schema) -> list[str]:
+    """Names of attributes, without those of later versions whose type this h5py cannot read."""
+    names = []
+    for name in file.handle.attrs:
+        if name not in known.attributes:
+            try:
+                _ = file.handle.attrs[name]
+            except READ_ERRORS:
+                continue
+        names.append(name)
+    return names
 
 
 def _check_version(file: TraceFile, stored: dict[str, Any], known: schema.Schema) -> None:

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from .errors import AttntraceError
+from .layout import QUERY_CLASSES
 from .schema import SECOND_PASS
 from .selection import labels, needed, source, variable
 
@@ -19,11 +20,13 @@ Floats = NDArray[np.float64]
 
 def received_sums(tree: xr.DataTree, *, running: bool) -> xr.DataArray:
     """(step, layer, head, key); see `Trace.received_sums`."""
-    sums = needed(tree, "received", "received").astype(np.float64).sum("query_class", skipna=False)
+    stored = needed(tree, "received", "received")
+    _check_classes(tree)
+    sums = stored.astype(np.float64).sum("query_class", skipna=False)
     if not running:
         result = sums
     else:
-        check_whole(tree)
+        _check_steps(tree)
         seen = rows_seen(tree)
         # A key that no row has seen yet has received nothing defined.
         result = sums.fillna(0).cumsum("step").where(tree["key"] < xr.DataArray(seen, dims="step"))
@@ -40,13 +43,29 @@ def rows_seen(tree: xr.DataTree) -> NDArray[np.int64]:
     return np.full(len(steps), len(labels(tree, "key")))
 
 
-def check_whole(tree: xr.DataTree) -> None:
-    """Received sums say nothing without every key; running sums nothing without every step before."""
-    keys, steps = labels(tree, "key"), labels(tree, "step")
-    if len(keys) and keys[-1] != len(keys) - 1:
-        raise AttntraceError(source(tree), "key", "a selection of keys leaves out what a rule compares with")
-    if tree.attrs["causality"] == "causal" and len(steps) and steps[-1] != len(steps) - 1:
+def _check_classes(tree: xr.DataTree) -> None:
+    """A received sum is over the queries of all classes."""
+    if labels(tree, "query_class").tolist() != list(range(len(QUERY_CLASSES))):
+        raise AttntraceError(
+            source(tree), "query_class", "a selection of classes leaves out queries; select from trace['received']")
+
+
+def _check_steps(tree: xr.DataTree) -> None:
+    """Running sums say nothing without every step before."""
+    steps = labels(tree, "step")
+    if tree.attrs["causality"] == "causal" and steps.tolist() != list(range(len(steps))):
         raise AttntraceError(source(tree), "step", "running sums need every step from the first on")
+
+
+def _check_keys(tree: xr.DataTree) -> None:
+    """Rules compare a key with all the others, and find them by their places."""
+    keys = labels(tree, "key")
+    if tree.attrs["causality"] == "causal":
+        seen = int(rows_seen(tree).max(initial=0))
+    else:
+        seen = tree.attrs["prompt_length"] + tree.attrs["planned_generated_length"]
+    if len(keys) < seen or keys.tolist() != list(range(len(keys))):
+        raise AttntraceError(source(tree), "key", "a selection of keys leaves out what a rule compares with")
 
 
 @dataclass(frozen=True)
@@ -69,9 +88,11 @@ def frames(
     tree: xr.DataTree, layers: list[int], heads: list[int], per: str, window: int, second_pass: bool = False,
 ) -> Iterator[Frame]:
     """A trace's steps one after the other; sites are heads, layers or the whole (`per`), in that order."""
-    check_whole(tree)
     prefix = SECOND_PASS if second_pass else ""
     stored = needed(tree, prefix + "received", "received").isel(layer=layers, head=heads)
+    _check_classes(tree)
+    _check_steps(tree)
+    _check_keys(tree)
     steps, keys = labels(tree, "step"), len(labels(tree, "key"))
     is_causal = tree.attrs["causality"] == "causal"
     prompt = int(tree.attrs["prompt_length"])
@@ -84,7 +105,8 @@ def frames(
     running: Floats | None = None
     for place, step in enumerate(steps.tolist()):
         n = int(rows_by_step[place])
-        new = _by_site(np.asarray(stored.isel(step=place).values, dtype=np.float64).sum(axis=2), per)
+        sums = stored.isel(step=place).astype(np.float64).sum("query_class", skipna=False)
+        new = _by_site(sums, per)
         if not is_causal:
             yield Frame(
                 step, n, new, np.full(keys, float(n)), np.ones(keys), None, "not_causal")
@@ -127,8 +149,9 @@ class RecentRows:
         return scores, ""
 
 
-def _by_site(values: Floats, per: str) -> Floats:
-    """(layer, head, key) as (site, key): averaging comes before the rule."""
+def _by_site(stored: xr.DataArray, per: str) -> Floats:
+    """What has the axes layer, head and key as (site, key): averaging comes before the rule."""
+    values = np.asarray(stored.transpose("layer", "head", "key").values, dtype=np.float64)
     if per == "layer":
         return np.asarray(values.mean(axis=1))
     if per == "overall":
@@ -150,5 +173,5 @@ def _prompt_rows(
         found = np.flatnonzero(queries == index)
         if len(found):
             row = stored.isel(map_step=0, layer=layers, head=heads, query=int(found[0]))
-            result.append((index, _by_site(np.asarray(row.values, dtype=np.float64), per)))
+            result.append((index, _by_site(row, per)))
     return result

@@ -51,11 +51,14 @@ class Schema:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Versions compare as numbers, part by part: 0.10 is newer than 0.9. ValueError where it is no version."""
+    """Versions compare as numbers, part by part: 0.10 is newer than 0.9, and 1.0.0 is 1.0. ValueError where it is no version."""
     parts = version.split(".")
     if not all(part.isascii() and part.isdigit() for part in parts):
         raise ValueError(f"{version!r} is no version")
-    return tuple(int(part) for part in parts)
+    numbers = [int(part) for part in parts]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
 
 
 @functools.cache

@@ -14,10 +14,13 @@ from numpy.typing import NDArray
 from .errors import AttntraceError
 from .received import Floats, Frame, frames
 from .selection import labels, places, source
-from .tokens import fed_ids, texts_of, vocabulary
+from .tokens import ids_at, texts_of, vocabulary
 
 UNITS = {"excess": "sum", "deviation": "mean", "share": "mean", "top": "sum"}
 """The unit of each rule unless another is asked for (`excess` in causal traces: window)."""
+
+PARAMETERS = {"excess": {"epsilon"}, "deviation": {"z", "fallback"}, "share": {"epsilon"}, "top": {"count"}}
+"""What each rule has besides its unit."""
 
 
 @dataclass(frozen=True)
@@ -98,37 +101,46 @@ def _largest(values: Floats, count: int) -> NDArray[np.bool_]:
 
 
 def checked_rule(
-    tree: xr.DataTree, name: str, *, epsilon: float | None = None, z: float = 3, count: int = 1, fallback: bool = False,
-    unit: str | None = None, window: int = 16,
+    tree: xr.DataTree, name: str, *, epsilon: float | None = None, z: float | None = None, count: int | None = None,
+    fallback: bool = False, unit: str | None = None, window: int | None = None,
 ) -> Rule:
-    """A rule for a trace; AttntraceError where there is none of that name, or it has no meaning here."""
+    """A rule for a trace; None takes its default. AttntraceError where there is none of that name, it has no meaning here, or
+    it does not have a parameter that is given."""
 
     def refuse(object: str, rule: str) -> AttntraceError:
         return AttntraceError(source(tree), object, rule)
 
     if name not in UNITS:
         raise refuse(f"rule = {name!r}", "rules are " + ", ".join(UNITS))
+    given = {"epsilon": epsilon, "z": z, "count": count, "fallback": fallback or None}
+    for parameter, value in given.items():
+        if value is not None and parameter not in PARAMETERS[name]:
+            raise refuse(f"{parameter} = {value}", f"the rule {name!r} does not have it")
     is_causal = tree.attrs["causality"] == "causal"
-    chosen = unit or ("window" if name == "excess" and is_causal else UNITS[name])
+    chosen = unit if unit is not None else "window" if name == "excess" and is_causal else UNITS[name]
     if chosen not in ("sum", "mean", "percent", "ratio", "window"):
         raise refuse(f"unit = {chosen!r}", "units are sum, mean, percent, ratio, window")
     if chosen == "window" and not is_causal:
         raise refuse("unit = 'window'", "needs a causal trace: a diffusion step sees all its rows at once")
-    if name == "share" and unit is None:
-        chosen = "mean"
+    if window is not None and chosen != "window":
+        raise refuse(f"window = {window}", "it belongs to the unit 'window'")
+    count, window = 1 if count is None else count, 16 if window is None else window
     if count < 1:
         raise refuse(f"count = {count}", "at least 1")
     if window < 1:
         raise refuse(f"window = {window}", "at least 1 row")
     threshold = (0.3 if name == "share" else 3.0) if epsilon is None else float(epsilon)
-    if not np.isfinite(threshold) or not np.isfinite(z):
-        raise refuse("epsilon, z", "are finite numbers")
-    return Rule(name, chosen, threshold, float(z), count, fallback, window)
+    deviations = 3.0 if z is None else float(z)
+    if not np.isfinite(threshold):
+        raise refuse(f"epsilon = {epsilon}", "a finite number")
+    if not np.isfinite(deviations) or deviations < 0:
+        raise refuse(f"z = {z}", "a finite number of at least 0")
+    return Rule(name, chosen, threshold, deviations, count, fallback, window)
 
 
 def sink_frame(
-    tree: xr.DataTree, rule: str, *, epsilon: float | None, z: float, count: int, fallback: bool, unit: str | None,
-    window: int, per: str, layers: Iterable[int] | None, heads: Iterable[int] | None, second_pass: bool,
+    tree: xr.DataTree, rule: str, *, epsilon: float | None, z: float | None, count: int | None, fallback: bool,
+    unit: str | None, window: int | None, per: str, layers: Iterable[int] | None, heads: Iterable[int] | None, second_pass: bool,
 ) -> pd.DataFrame:
     """A row a sink; see `Trace.sinks`."""
     chosen = checked_rule(
@@ -159,7 +171,7 @@ def sink_frame(
             continue
         site, position = np.nonzero(found)
         received = frame.received[site, position]
-        ids = fed_ids(tree, frame.step, second_pass)
+        ids = ids_at(tree, frame.step, np.arange(scores.shape[1], dtype=np.int32), second_pass)
         parts.append(pd.DataFrame({
             "step": np.full(len(site), frame.step, dtype=np.int32),
             **{name: values[site] for name, values in site_columns.items()},

@@ -27,7 +27,8 @@ class Trace(xr.DataTree):  # type: ignore[no-untyped-call]  # xarray's own __ini
 
     Variables and coordinates have the names, axes and units of the format's specification (docs/format.md). Nothing but
     coordinates is read before it is asked for, and nothing is kept: `load()` keeps. Selections made with lists or slices
-    (`trace.sel(layer=[3, 5])`) are traces as well, and answer the same questions of what they hold.
+    (`trace.sel(layer=[3, 5])`) are traces as well, and answer the same questions of what they hold; a question that needs
+    what was left out is refused.
 
     `trace.attrs` has what the file says of the run, and `committed_steps`, `is_complete` and `content_sha256`.
     """
@@ -45,12 +46,13 @@ class Trace(xr.DataTree):  # type: ignore[no-untyped-call]  # xarray's own __ini
         return tuple(filter(None, str(self._attribute("signals")).split(",")))
 
     def map(self, step: int, layer: int, head: int, *, second_pass: bool = False) -> xr.DataArray:
-        """One map of attention, (query, key), float32; each row sums to 1.
+        """One map of attention, (query, key), float32; each row sums to 1 over all keys.
 
         Stored as it is (`--record maps`) or rebuilt from query and key vectors (`--record qk`); `attrs["source"]` says
         which, and of a rebuilt one `attrs["rebuild_error"]` how far a weight can be off. Of a causal trace the rows so
         far: queries and keys 0 ... prompt_length + step - 1. The coordinates `query_token` and `key_token` are the texts
-        that the step was fed. Step, layer and head are recorded indices. AttntraceError where that was not recorded.
+        that the step was fed. Step, layer and head are recorded indices. AttntraceError where that was not recorded, and where a
+        map is to be rebuilt from a selection of keys.
         """
         return attention_map(self, step, layer, head, second_pass=second_pass)
 
@@ -63,29 +65,30 @@ class Trace(xr.DataTree):  # type: ignore[no-untyped-call]  # xarray's own __ini
 
         Of a causal trace, whose file holds the rows new at each step, `running` (the default there) adds up what was
         received so far; NaN at keys that no row has seen yet. Reads all steps, layers and heads of this trace: select first
-        where that is too much.
+        where that is too much. AttntraceError where classes are selected, or `running` lacks a step.
         """
         return received_sums(self, running=self.is_causal if running is None else running)
 
     def sinks(
-        self, rule: str = "excess", *, epsilon: float | None = None, z: float = 3, count: int = 1, fallback: bool = False,
-        unit: str | None = None, window: int = 16, per: Scope = "head", layers: Iterable[int] | None = None,
-        heads: Iterable[int] | None = None, second_pass: bool = False,
+        self, rule: str = "excess", *, epsilon: float | None = None, z: float | None = None, count: int | None = None,
+        fallback: bool = False, unit: str | None = None, window: int | None = None, per: Scope = "head",
+        layers: Iterable[int] | None = None, heads: Iterable[int] | None = None, second_pass: bool = False,
     ) -> pd.DataFrame:
         """Every sink of every step: step, layer, head, position, score, strength, strength_over_uniform, token.
 
         The same numbers as `attntrace sinks --format csv`; rules, units and scopes as docs/metrics.md defines them. Of a
-        causal trace the strengths, made of running sums, are called `cumulative_...`.
+        causal trace the strengths, made of running sums, are called `cumulative_...`. What the rule does not have is refused
+        (AttntraceError), and so is a selection that leaves out keys, or classes of queries.
 
         Args:
             rule: `excess` (Rulli et al.), `deviation` (Dai et al.), `share` (Gu et al.) or `top`.
             epsilon: threshold of `excess` (3) and `share` (0.3).
-            z: standard deviations, for `deviation`.
-            count: how many keys, for `top`.
+            z: standard deviations, for `deviation` (3).
+            count: how many keys, for `top` (1).
             fallback: `deviation` takes the largest score where none is above the threshold.
             unit: of scores: `sum`, `mean`, `percent`, `ratio`, `window`; by default the rule's own, and `window` for
                 `excess` in causal traces.
-            window: rows of a window.
+            window: rows of the unit `window` (16).
             per: `head`, or `layer` and `overall`, where heads (and layers) are averaged first.
             layers, heads: which to look at; all recorded ones by default.
             second_pass: of guidance's second pass.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -48,10 +49,20 @@ def whole_layers(axes: Axes) -> None:
     axes.set_xlabel("layer")
 
 
-def bands_of(drawn: Sequence[Line]) -> str:
-    """What the bands are, for a caption."""
-    kinds = sorted({line.band for line in drawn if line.band})
-    return " Bands: " + "; ".join(kinds) + "." if kinds else ""
+def bands_of(panels: Sequence[Sequence[Line]]) -> str:
+    """What the bands of panels (a), (b), ... are, and which of them and of their lines have none, for a caption."""
+    kinds = sorted({line.band for panel in panels for line in panel if line.band})
+    if not kinds:
+        return ""
+    bare: list[str] = []
+    for place, panel in enumerate(panels):
+        without = [line.label for line in panel if not line.band]
+        where = f"({chr(ord('a') + place)})" if len(panels) > 1 else ""
+        if where and without and len(without) == len(panel):
+            bare.append(where)
+        else:
+            bare += [f"{name} {where}".strip() for name in without]
+    return " Bands: " + "; ".join(kinds) + ("; none: " + ", ".join(bare) if bare else "") + "."
 
 
 @styled
@@ -75,11 +86,12 @@ def absorption(*sources: Source) -> Drawing:
     kinds = [kind for kind in (False, True) if any(line.is_causal == kind for line in everything)]
     figure = Drawing(PAGE, 1.95 * len(kinds) + 0.1)
     grid = figure.subplots(len(kinds), len(panels), sharex="col", sharey="row", squeeze=False)
-    tables = []
+    tables, panels_drawn = [], []
     for row, kind in enumerate(kinds):
         for column, (title, all_lines) in enumerate(drawn.items()):
             axes, chosen = grid[row, column], [line for line in all_lines if line.is_causal == kind]
             draw_lines(axes, chosen, styles_of(chosen, everything))
+            panels_drawn.append(chosen)
             if row == len(kinds) - 1:
                 whole_layers(axes)
             if chosen:
@@ -90,7 +102,7 @@ def absorption(*sources: Source) -> Drawing:
     if len({line.label for line in everything}) > 1:
         _legend_above(figure)
     figure.numbers = pd.concat(tables, ignore_index=True)
-    figure.caption = "Absorption: share of all attention on sinks, by layer." + bands_of(everything)
+    figure.caption = "Absorption: share of all attention on sinks, by layer." + bands_of(panels_drawn)
     return figure
 
 
@@ -115,7 +127,7 @@ def contrast(*sources: Results | Cohort) -> Drawing:
     figure.numbers = pd.concat([table(title, chosen) for title, chosen in drawn.items()], ignore_index=True)
     figure.caption = (
         "Windows of rows that scored emitted tokens: what the top key and the first key take, by layer."
-        + bands_of(everything))
+        + bands_of(list(drawn.values())))
     return figure
 
 
@@ -134,7 +146,7 @@ def triptych(found: Results | Cohort, *, group: str | None = None) -> Drawing:
         "norms": ("norm_product", "|q| |k|")}
     figure = Drawing(PAGE, 2.05)
     grid = figure.subplots(1, 3)
-    tables, everything = [], []
+    tables, panels_drawn = [], []
     for place, (title, (term, label)) in enumerate(panels.items()):
         pair, names = [], []
         for side, name in (("on_sinks", "sinks"), ("on_others", "other keys")):
@@ -148,7 +160,7 @@ def triptych(found: Results | Cohort, *, group: str | None = None) -> Drawing:
         grid[place].set_ylabel(label)
         whole_layers(grid[place])
         panel_title(grid[place], place, title)
-        everything += pair
+        panels_drawn.append([replace(line, label=name) for line, name in zip(pair, names)])
         for line, name in zip(pair, names):
             tables.append(table(title, [line]).assign(line=name))
     _legend_above(figure)
@@ -156,7 +168,7 @@ def triptych(found: Results | Cohort, *, group: str | None = None) -> Drawing:
     covered = (
         "" if route == "vector" else
         " From stored maps: only pairs whose weight is at least 2^-14, which leaves out the small scores.")
-    figure.caption = "Terms of q·k on sinks and on other keys, by layer." + covered + bands_of(everything)
+    figure.caption = "Terms of q·k on sinks and on other keys, by layer." + covered + bands_of(panels_drawn)
     return figure
 
 

@@ -36,6 +36,10 @@ def drift(
     chosen = sorted(set(layers)) if layers is not None else _spread(known, 4)
     if not 1 <= len(chosen) <= 6:
         raise AttntraceError(source(trace), "layers", f"{len(chosen)} of them: 1 to 6 fit one figure")
+    steps = labels(trace, "step")
+    if np.any(np.diff(steps) != 1):
+        raise AttntraceError(source(trace), "step", "steps that follow one another are drawn; select them as slice(3, 9)")
+    first_step = int(steps[0]) if len(steps) else 0
     received = received_mean(trace, chosen)
     sinks = trace.sinks(rule, per="layer", layers=chosen, **options)
 
@@ -49,7 +53,7 @@ def drift(
         axes = grid[place // across, place % across]
         image = axes.imshow(
             received[place], cmap=SHADES, norm=PowerNorm(0.5, 0, brightest), aspect="auto", interpolation="nearest",
-            extent=(-0.5, received.shape[2] - 0.5, received.shape[1] - 0.5, -0.5))
+            extent=(-0.5, received.shape[2] - 0.5, first_step + received.shape[1] - 0.5, first_step - 0.5))
         of_layer = sinks[sinks["layer"] == layer]
         _hatch(axes, of_layer)
         _unmasked(axes, trace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ from ..sinks import Rule, checked_rule
 from ..trace import Trace
 
 Source = Trace | Results | Cohort
+
+EVERYTHING = "all traces"
+"""The name of a cohort without groups."""
 
 SWEEP = tuple(float(epsilon) for epsilon in range(11))
 
@@ -77,19 +81,36 @@ def lines(found: Results | Cohort, quantity: str, axis: str = "layer") -> list[L
             few = bool((statistics["n"] < 2).all())
             percent = 100 * float(found.cohort.get("confidence", 0.95))
             result.append(Line(
-                group or "all traces", _along(statistics[axis].values), statistics["mean"].values,
+                group or EVERYTHING, _along(statistics[axis].values), statistics["mean"].values,
                 statistics["low"].values, statistics["high"].values,
                 "" if few else f"{percent:g} % interval of the mean over traces", name.startswith("cumulative_"), whole))
     return result
 
 
 def collected(sources: Sequence[Source], quantity: str, axis: str = "layer") -> list[Line]:
-    """The lines of several sources; a name that two of them have says which of them it is."""
-    found = [(each, line) for each in map(as_results, sources) for line in lines(each, quantity, axis)]
-    names = Counter(line.label for _, line in found)
+    """The lines of several sources; a name that two of them have says which of them it is, in all panels alike."""
+    found = [as_results(each) for each in sources]
+    names = Counter(name for each in found for name in _names(each))
     return [
-        replace(line, label=f"{line.label} ({Path(each.path).name})") if names[line.label] > 1 else line
-        for each, line in found]
+        replace(line, label=f"{line.label} ({told})") if names[line.label] > 1 else line
+        for each, told in zip(found, told_apart([each.path for each in found])) for line in lines(each, quantity, axis)]
+
+
+def told_apart(paths: Sequence[str]) -> list[str]:
+    """The name of each file, with as many folders before it as tell it from the others; what is given twice is numbered."""
+    parts = [Path(os.path.abspath(path)).parts for path in paths]
+    result = []
+    for place, own in enumerate(parts):
+        others = {other for other in parts if other != own}
+        length = next((n for n in range(1, len(own)) if all(other[-n:] != own[-n:] for other in others)), len(own))
+        name = str(Path(*own[-length:]))
+        result.append(f"{name}, {parts[:place].count(own) + 1}" if parts.count(own) > 1 else name)
+    return result
+
+
+def _names(found: Results | Cohort) -> list[str]:
+    """What the lines of a source are called."""
+    return [model_name(found)] if isinstance(found, Results) else [group or EVERYTHING for group in _groups(found)]
 
 
 def _groups(found: Cohort) -> list[str | None]:
@@ -107,12 +128,19 @@ def _of_one(found: Results, name: str, axis: str) -> Line:
             is_causal, name)
     over_heads = values.transpose(axis, "head").values
     known = np.sum(~np.isnan(over_heads), axis=1)
-    mean, spread = np.full(len(over_heads), np.nan), np.full(len(over_heads), np.nan)
-    mean[known > 0] = np.nanmean(over_heads[known > 0], axis=1)
+    mean, spread = mean_of_known(over_heads), np.full(len(over_heads), np.nan)
     spread[known > 1] = np.nanstd(over_heads[known > 1], axis=1, ddof=1)
     return Line(
         model_name(found), _along(values[axis].values), mean, mean - spread, mean + spread,
-        "± 1 s.d. over heads", is_causal, name)
+        "± 1 s.d. over heads" if np.any(known > 1) else "", is_causal, name)
+
+
+def mean_of_known(rows: Floats) -> Floats:
+    """The mean of each row over the values that are defined; NaN where none is."""
+    known = ~np.isnan(rows)
+    count = known.sum(axis=1)
+    sums = np.where(known, rows, 0).sum(axis=1)
+    return np.asarray(np.divide(sums, count, out=np.full(len(rows), np.nan), where=count > 0))
 
 
 def _along(values: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -167,10 +195,9 @@ def measured(trace: Trace, rule: str = "excess") -> Results:
     quantities.append(Quantity(
         "epsilon_sweep", of_scores + "not_sinks_excess_by_layer", "percent", meaning,
         {"layer": layers, "epsilon": list(SWEEP)}, by_layer))
-    whole = np.full(len(SWEEP), np.nan) if np.isnan(by_layer).all() else np.nanmean(by_layer, axis=0)
     quantities.append(Quantity(
         "epsilon_sweep", of_scores + "not_sinks_excess", "percent", meaning + ", mean over layers",
-        {"epsilon": list(SWEEP)}, whole))
+        {"epsilon": list(SWEEP)}, mean_of_known(by_layer.T)))
     provenance = {"model": trace.attrs["model_name"], "causality": trace.attrs["causality"]}
     of = {"path": source(trace), "content_sha256": trace.attrs["content_sha256"] or None, "provenance": provenance}
     parameters: dict[str, dict[str, Any]] = {

@@ -54,5 +54,5 @@ def epsilon_sweep(*sources: Source) -> Drawing:
     axes.set_xticks(range(0, 11, 2))
     axes.legend(loc="lower right")
     figure.numbers = pd.concat(tables, ignore_index=True)
-    figure.caption = "Percent of keys that are no sinks as the threshold of rule excess rises." + bands_of(drawn)
+    figure.caption = "Percent of keys that are no sinks as the threshold of rule excess rises." + bands_of([drawn])
     return figure
