@@ -198,7 +198,7 @@ class Recorder:
         if self._fed is not None:
             self._is_in_place = self._fed.data_ptr() == ids.data_ptr()
         self._fed = ids
-        tap = AttentionTap(run.absorb, run.wants, self._facts.head_count, ids.shape[1], run.needs_vectors)
+        tap = AttentionTap(run.absorb, run.wants, self._facts.head_count, ids.shape[1], len(ids), run.wants_vectors)
         self._is_inside = True
         try:
             with tap:

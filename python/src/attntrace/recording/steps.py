@@ -20,6 +20,8 @@ from .interception import Attention, Tensor
 from .writer import TraceWriter
 
 Ids = NDArray[np.int64]
+ROW_TOLERANCE = 1e-4
+"""How far a row may be from a sum of 1: weights are those of a softmax in float32."""
 
 
 class Steps(ABC):
@@ -41,6 +43,11 @@ class Steps(ABC):
     def needs_vectors(self) -> bool:
         """Whether queries, keys and values are needed, not only weights."""
         return "norms" in self.plan.signals
+
+    @property
+    def wants_vectors(self) -> bool:
+        """Whether this forward pass must show them: the first tells how many heads share a key."""
+        return self.needs_vectors or not self.writer.committed_steps
 
     @property
     def is_pending(self) -> bool:
@@ -70,6 +77,48 @@ class Steps(ABC):
     @abstractmethod
     def settled(self) -> list[str]:
         """Leaves out the last forward pass, of which nobody knows what came of it. The texts of the final tokens."""
+
+    def _check(self, layer: int, attention: Attention, weights: Tensor) -> None:
+        """Refuses attention that is not what a trace takes it for. `weights` are those to be kept."""
+        off = float((weights.sum(-1) - 1).abs().max())
+        # NaN, of a query that sees no key, is refused too.
+        if not off <= ROW_TOLERANCE:
+            raise self.fail("", (
+                f"layer {layer} has rows of attention that sum to 1 only within {off:.2g}: attention that goes to no key "
+                "(learned sinks, as gpt-oss has), or a query that sees none, cannot be recorded"))
+        if self.writer.committed_steps or attention.query is None:
+            return
+        if self.plan.head_dim and attention.query.shape[-1] != self.plan.head_dim:
+            raise self.fail("", (
+                f"layer {layer} has queries of {attention.query.shape[-1]} channels, its config says {self.plan.head_dim}"))
+        for tensor in (attention.key, attention.value):
+            if tensor is not None and not self._shares_as_planned(tensor[0]):
+                raise self.fail("", (
+                    f"layer {layer} shares keys and values among heads otherwise than the {self.plan.kv_head_count} "
+                    "key-value heads that were read from its config say"))
+
+    def _shares_as_planned(self, vectors: Tensor) -> bool:
+        """Whether keys or values (head, key, channel) are those of `kv_head_count` heads, repeated or not."""
+        heads, kv_heads = self.plan.head_count, self.plan.kv_head_count
+        if len(vectors) == kv_heads < heads:
+            return True
+        if len(vectors) != heads:
+            return False
+        groups = vectors.reshape(kv_heads, heads // kv_heads, *vectors.shape[1:])
+        is_more = bool((groups != groups[:, :1]).any())
+        is_fewer = kv_heads > 1 and torch.equal(groups[0], groups[1]) and bool(groups[0].any())
+        return not is_more and not is_fewer
+
+    def _norms(self, layer: int, attention: Attention, batch: int) -> dict[str, NDArray[Any]]:
+        if attention.query is None or attention.value is None:
+            raise self.fail("", (
+                f"the model's code does not show the queries, keys and values of layer {layer}: leave norms out of signals, "
+                'or use attn_implementation="sdpa"'))
+        if not attention.is_scaled_by_head_dim():
+            raise self.fail("", (
+                f"layer {layer} does not score by query . key / sqrt(head_dim) (it scales otherwise or beforehand, caps, or "
+                "adds a bias), so that norms cannot be told: leave norms out of signals"))
+        return reduction.norms(attention, batch, self.plan.kv_head_count)
 
     def fail(self, object: str, rule: str) -> AttntraceError:
         """An error that names the trace."""
@@ -158,8 +207,9 @@ class DiffusionSteps(Steps):
         count = self.plan.position_count
         if tuple(attention.weights.shape[-2:]) != (count, count):
             raise self.fail("", f"layer {layer} attends from and to {tuple(attention.weights.shape[-2:])}, not {count}")
-        # One mask is made for all layers.
-        if place == 0 and attention.hides():
+        self._check(layer, attention, attention.weights)
+        # Layers differ: some have windows.
+        if bool(attention.hidden().any()):
             raise self.fail("", (
                 f"layer {layer} hides keys from queries: in a diffusion trace every query sees every key (padding, and "
                 "models that are causal by blocks, cannot be recorded)"))
@@ -181,7 +231,7 @@ class DiffusionSteps(Steps):
                 for path, values in reduction.row_numbers(weights, attention.peak[batch]).items():
                     self._write(prefix + path, (kept, place, 0, 0), values, 2)
             if self.needs_vectors:
-                for path, values in reduction.norms(attention, batch, self.plan.kv_head_count).items():
+                for path, values in self._norms(layer, attention, batch).items():
                     self._write(prefix + path, (kept, place, 0, 0), values, 2)
 
     def end(self, logits: Tensor) -> None:
@@ -314,11 +364,17 @@ class CausalSteps(Steps):
         if attention.weights.shape[-1] < keys or attention.weights.shape[-2] < new:
             raise self.fail("", (
                 f"layer {layer} attends to {attention.weights.shape[-1]} keys, where {keys} tokens were fed in: a cache that "
-                "forgets cannot be recorded"))
+                "forgets (of a sliding window) cannot be recorded"))
         weights = attention.weights[0, :, -new:, :keys]
         first = keys - new
-        if place == 0 and new > 1 and bool(weights.triu(1).any()):
-            raise self.fail("", "the model attends to later positions: it is not causal; give causality=\"bidirectional\"")
+        self._check(layer, attention, weights)
+        if new > 1 and bool(weights.triu(first + 1).any()):
+            raise self.fail("", (
+                f"layer {layer} attends to later positions: the model is not causal; give causality=\"bidirectional\""))
+        if bool(attention.hidden()[0, :, -new:, :keys].tril(first).any()):
+            raise self.fail("", (
+                f"layer {layer} hides earlier positions from queries: in a causal trace a query sees all of them (sliding "
+                "windows that are shorter than the text cannot be recorded)"))
         if "received" in self.plan.signals:
             sums = np.zeros((self.plan.head_count, 3, self.plan.key_count), np.float32)
             sums[:, 0 if first == 0 else 1, :keys] = reduction.host(weights.sum(1))
@@ -333,7 +389,7 @@ class CausalSteps(Steps):
         if "rows" in self.plan.signals:
             numbers = reduction.row_numbers(weights, attention.peak[0, :, -new:])
         if self.needs_vectors:
-            numbers |= reduction.norms(attention, 0, self.plan.kv_head_count)
+            numbers |= self._norms(layer, attention, 0)
         for path, values in numbers.items():
             self._rows.setdefault(path, []).append(values[:, -new:] if "key_" not in path and "value_" not in path
                                                    else values[:, first:keys])
