@@ -257,7 +257,7 @@ def test_an_exception_keeps_what_was_recorded(tmp_path):
 
 
 def refused(tmp_path, match, calls, error=attntrace.AttntraceError, model=None, **options):
-    model = model or MaskedDiffusionModel.random()
+    model = MaskedDiffusionModel.random() if model is None else model
     with pytest.raises(error, match=match), attntrace.Recorder(
         model, None, tmp_path / "r.h5", prompt_ids=IDS, **{"sampler": SMALL, **options}):
         with torch.no_grad():
@@ -414,3 +414,116 @@ def test_attention_that_goes_to_no_key_is_refused(tmp_path):
     with pytest.raises(attntrace.AttntraceError, match="sum to 1 only within"), attntrace.Recorder(
         model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler="autoregressive", gen_length=2):
         model(IDS)
+
+
+def test_positions_are_those_that_the_model_is_given(tmp_path):
+    model = decoder("Llama", **ROTARY)
+
+    def passes(path, positions, cache):
+        tokens, past = IDS, None
+        with attntrace.Recorder(model, None, path, prompt_ids=IDS, sampler="autoregressive", gen_length=3) as recorder:
+            for given in positions:
+                fed = tokens[:, -len(given):]
+                output = model(fed, position_ids=torch.tensor([given]), past_key_values=past, use_cache=cache)
+                past = output.past_key_values if cache else None
+                tokens = torch.cat([tokens, output.logits[:, -1:].argmax(-1)], 1)
+            recorder.finish(tokens)
+        assert_valid(path)
+        with h5py.File(path) as f:
+            return f["position_id"][()].tolist()
+
+    with torch.no_grad():
+        assert passes(tmp_path / "a.h5", [[5, 6, 7], [9], [10]], True) == [5, 6, 7, 9, 10, 11]
+        assert passes(tmp_path / "b.h5", [[5, 6, 7], [5, 6, 7, 8]], False) == [5, 6, 7, 8, 9]
+        with pytest.raises(attntrace.AttntraceError, match="position_ids"):
+            passes(tmp_path / "c.h5", [[5, 6, 7], [0, 1, 2, 3]], False)
+    record_text(tmp_path / "d.h5", model)
+    with h5py.File(tmp_path / "d.h5") as f:
+        assert f["position_id"][()].tolist() == list(range(7))
+
+
+def test_one_recorder_a_model_and_hooks_that_go(tmp_path):
+    model = MaskedDiffusionModel.random()
+    first = attntrace.Recorder(model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler=SMALL)
+    with pytest.raises(attntrace.AttntraceError, match="another Recorder"), first, attntrace.Recorder(
+        model, None, tmp_path / "b.h5", prompt_ids=IDS, sampler=SMALL):
+        pass
+    assert "forward" not in vars(model)
+    # Code that wraps the model's method inside the block keeps what it wrapped; that then records nothing.
+    with attntrace.Recorder(model, None, tmp_path / "c.h5", prompt_ids=IDS, sampler=SMALL) as recorder:
+        wrapped = model.forward
+        model.forward = lambda *args: wrapped(*args)
+        recorder.finish(generate(model, IDS, 4, 8, 4))
+    steps = recorder.committed_steps
+    generate(model, IDS, 4, 8, 4)
+    assert recorder.committed_steps == steps == 4
+    del model.forward
+    record(tmp_path / "d.h5", model)
+    assert_valid(tmp_path / "c.h5")
+
+
+def test_recorders_of_a_model_and_of_its_inner_one(tmp_path):
+    class Outer(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner, self.config = inner, inner.config
+
+        def forward(self, ids):
+            return self.inner(ids)
+
+    outer = Outer(MaskedDiffusionModel.random())
+    with attntrace.Recorder(outer, None, tmp_path / "a.h5", prompt_ids=IDS, sampler=SMALL) as a:
+        with attntrace.Recorder(outer.inner, None, tmp_path / "b.h5", prompt_ids=IDS, sampler=SMALL) as b:
+            final = generate(outer, IDS, 4, 8, 4)
+            b.finish(final)
+        a.finish(final)
+    with h5py.File(tmp_path / "a.h5") as f, h5py.File(tmp_path / "b.h5") as g:
+        np.testing.assert_array_equal(f["received"], g["received"])
+
+
+def test_a_buffer_of_one_token_is_no_sequence(tmp_path):
+    model = decoder("Llama", **ROTARY)
+    with pytest.warns(RuntimeWarning, match="last forward pass"), torch.no_grad(), attntrace.Recorder(
+        model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler="autoregressive", gen_length=5):
+        output = model(IDS, use_cache=True)
+        token = output.logits[:, -1:].argmax(-1)
+        for _ in range(4):
+            output = model(token, past_key_values=output.past_key_values, use_cache=True)
+            token.copy_(output.logits[:, -1:].argmax(-1))
+    assert_valid(tmp_path / "a.h5")
+
+
+@pytest.mark.skipif(not hasattr(torch, "compiler"), reason="this PyTorch compiles no modules in place")
+def test_compiled_models_are_refused(tmp_path):
+    model = MaskedDiffusionModel.random()
+    whole = torch.compile(model, backend="eager")
+    refused(tmp_path, "is compiled", [], model=whole)
+    model.compile(backend="eager")
+    refused(tmp_path, "is compiled", [], model=model)
+    part = MaskedDiffusionModel.random()
+    part.model.transformer["blocks"][0].compile(backend="eager")
+    refused(tmp_path, "is compiled", [], model=part)
+
+
+@pytest.mark.skipif(not hasattr(torch, "compiler"), reason="this PyTorch compiles no modules in place")
+def test_what_is_compiled_inside_the_block_runs_as_it_is(tmp_path):
+    model = MaskedDiffusionModel.random()
+    plain = generate(model, IDS, 4, 8, 4)
+    with attntrace.Recorder(model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler=SMALL) as recorder:
+        model.compile(backend="eager")
+        recorder.finish(generate(model, IDS, 4, 8, 4))
+    assert_valid(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as f:
+        assert f["final_id"][()].tolist() == plain[0].tolist()
+
+
+def test_passes_that_write_nothing_are_told(tmp_path):
+    model = MaskedDiffusionModel.random()
+    with pytest.warns(RuntimeWarning, match="2 of 6 forward passes wrote no token"), attntrace.Recorder(
+        model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler="llada") as recorder:
+        for _ in range(2):
+            model(torch.tensor([[3, 7, 1] + [49] * 8]))
+        recorder.finish(generate(model, IDS, 4, 8, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record(tmp_path / "b.h5", model, sampler="llada")

@@ -37,6 +37,10 @@ class Steps(ABC):
         self._predictions: reduction.Predictions | None = None
         # The rows that score what a step may write, by layer, on the layer's device.
         self._answer_rows: dict[int, Tensor] = {}
+        # What the model's position encoding takes each position for.
+        self._positions = np.empty(0, np.int64)
+        self.idle_steps = 0
+        """Steps that wrote no token."""
         self._ranks = self.plan.rank_count if "top" in self.plan.signals else 0
 
     @property
@@ -59,8 +63,11 @@ class Steps(ABC):
         return layer in self._layers
 
     @abstractmethod
-    def begin(self, ids: Ids) -> None:
-        """A forward pass begins; `ids` is what it is fed, batch x position. Ends the step before it."""
+    def begin(self, ids: Ids, positions: Ids | None) -> None:
+        """A forward pass begins; `ids` is what it is fed, batch x position. Ends the step before it.
+
+        `positions` are those that the position encoding is to take them for; None where the model counts from 0.
+        """
 
     @abstractmethod
     def absorb(self, layer: int, attention: Attention) -> None:
@@ -77,6 +84,15 @@ class Steps(ABC):
     @abstractmethod
     def settled(self) -> list[str]:
         """Leaves out the last forward pass, of which nobody knows what came of it. The texts of the final tokens."""
+
+    def _note_positions(self, positions: Ids | None, count: int, fed: int) -> None:
+        """Keeps the positions of what is fed: the last `fed` of `count`."""
+        if positions is None:
+            positions = np.arange(count - fed, count)
+        known = self._positions[count - fed :]
+        if len(positions) != fed or not np.array_equal(positions[: len(known)], known):
+            raise self.fail("", "position_ids are not those of the forward passes before: each position has one, for good")
+        self._positions = np.concatenate([self._positions[: count - fed], positions])
 
     def _check(self, layer: int, attention: Attention, weights: Tensor) -> None:
         """Refuses attention that is not what a trace takes it for. `weights` are those to be kept."""
@@ -142,7 +158,8 @@ class Steps(ABC):
         self.writer.add_vocabulary(occurring)
         for path, values in {
             "final_id": ids, "unmask_step": unmask_step, "unmask_order": unmask_order,
-            "position_id": np.arange(len(ids)),
+            # The last token of a causal run is never fed in.
+            "position_id": np.append(self._positions, self._positions[-1] + 1)[: len(ids)],
         }.items():
             self.writer.write(path, (0,), values.astype(np.int32))
 
@@ -175,7 +192,7 @@ class DiffusionSteps(Steps):
         self._candidates = np.empty(0, np.int64)
         self._classes = torch.empty(0)
 
-    def begin(self, ids: Ids) -> None:
+    def begin(self, ids: Ids, positions: Ids | None) -> None:
         if len(ids) != len(self.plan.passes):
             raise self.fail("", (
                 f"a forward pass of {len(ids)} sequences, not {len(self.plan.passes)}: one sequence is recorded, and with "
@@ -187,6 +204,7 @@ class DiffusionSteps(Steps):
                 "whole sequence at each step (a sampler with caches of keys and values cannot be recorded)"))
         if self.is_pending:
             self._settle(fed)
+        self._note_positions(positions, len(fed), len(fed))
         masked = fed == self._mask
         if not len(self._ids):
             self._unmask_step = np.where(masked, -2, -1)
@@ -265,6 +283,7 @@ class DiffusionSteps(Steps):
         assert predictions is not None
         before, count = self._ids, len(self._ids)
         written = np.flatnonzero(before != after)
+        self.idle_steps += not len(written)
         for position in written:
             if before[position] == self._mask:
                 continue
@@ -338,7 +357,7 @@ class CausalSteps(Steps):
         # Per-query numbers of the running step: a chunk holds all layers.
         self._rows: dict[str, list[NDArray[Any]]] = {}
 
-    def begin(self, ids: Ids) -> None:
+    def begin(self, ids: Ids, positions: Ids | None) -> None:
         if len(ids) != 1:
             raise self.fail("", f"a forward pass of {len(ids)} sequences: one sequence is recorded")
         fed = ids[0]
@@ -355,6 +374,7 @@ class CausalSteps(Steps):
             if self.is_pending:
                 self._settle(int(fed[-1]))
             self._new = 1
+        self._note_positions(positions, len(self._ids), len(fed))
         self.writer.begin_step()
         self._answer_rows = {}
         self._rows = {}
