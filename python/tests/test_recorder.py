@@ -257,7 +257,7 @@ def test_an_exception_keeps_what_was_recorded(tmp_path):
 
 
 def refused(tmp_path, match, calls, error=attntrace.AttntraceError, model=None, **options):
-    model = model or MaskedDiffusionModel.random()
+    model = MaskedDiffusionModel.random() if model is None else model
     with pytest.raises(error, match=match), attntrace.Recorder(
         model, None, tmp_path / "r.h5", prompt_ids=IDS, **{"sampler": SMALL, **options}):
         with torch.no_grad():
@@ -289,3 +289,241 @@ def test_what_cannot_be_recorded_is_refused(tmp_path):
     unmasked.config.mask_token_id = None
     refused(tmp_path, "no mask_token_id", [], ValueError, model=unmasked)
     refused(tmp_path, "no config", [], ValueError, model=torch.nn.Linear(1, 1))
+
+
+SIZES = dict(hidden_size=32, num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=64)
+OPT = dict(SIZES, ffn_dim=64, word_embed_proj_dim=32)
+ROTARY = dict(SIZES, intermediate_size=64, num_key_value_heads=2)
+
+
+def decoder(kind, attention="eager", **options):
+    """A small random decoder of transformers; skips where this version does not have it."""
+    transformers = pytest.importorskip("transformers")
+    if not hasattr(transformers, f"{kind}Config"):
+        pytest.skip(f"this transformers has no {kind}")
+    if attention == "sdpa" and SDPA is None:
+        pytest.skip("this PyTorch has no scaled_dot_product_attention")
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=50, bos_token_id=None, eos_token_id=None, pad_token_id=0, **options)
+    return getattr(transformers, f"{kind}ForCausalLM")._from_config(config, attn_implementation=attention).eval()
+
+
+def record_text(path, model, cache=True, tokens=4, **options):
+    with attntrace.Recorder(model, None, path, prompt_ids=IDS, sampler="autoregressive", gen_length=tokens, **options):
+        return model.generate(IDS, max_new_tokens=tokens, do_sample=False, use_cache=cache)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize(("kind", "options"), [
+    ("OPT", OPT), ("Bloom", dict(hidden_size=32, n_layer=2, n_head=4)),
+    ("Gemma2", ROTARY | dict(head_dim=8, query_pre_attn_scalar=20))])
+def test_norms_are_of_queries_that_score_as_the_format_says(tmp_path, kind, options, attention):
+    try:
+        model = decoder(kind, attention, **options)
+    except ValueError:
+        pytest.skip(f"{kind} has no {attention} attention in this version")
+    if kind == "Bloom" and attention == "sdpa":
+        pytest.skip("its scale is told, and what is added does not change norms")
+    with pytest.raises(attntrace.AttntraceError, match="leave norms out"):
+        record_text(tmp_path / "a.h5", model, signals=["norms"])
+    record_text(tmp_path / "b.h5", model, record="maps")
+    assert_valid(tmp_path / "b.h5")
+
+
+@pytest.mark.parametrize(("kind", "options", "kv_heads"), [
+    ("GPTNeoX", dict(SIZES, intermediate_size=64), 4), ("Llama", ROTARY, 2), ("Falcon", SIZES, 1),
+    ("Falcon", SIZES | dict(new_decoder_architecture=True, num_kv_heads=2), 2),
+    ("Falcon", SIZES | dict(multi_query=False), 4)])
+def test_norms_and_heads_of_decoders(tmp_path, kind, options, kv_heads):
+    model = decoder(kind, **{name: value for name, value in options.items() if kind != "Falcon" or "max" not in name})
+    record_text(tmp_path / "a.h5", model, record="maps", signals=["norms"])
+    assert_valid(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as f:
+        assert f.attrs["kv_head_count"] == kv_heads
+        q, k = f["query_norm"][0], np.repeat(f["key_norm"][0], 4 // kv_heads, 1)
+        # No row's scores reach beyond |q| |k| / sqrt(head_dim): its logsumexp is between bounds that follow.
+        most = q[..., None] * k[:, :, None] / 8**0.5
+        seen = np.tril(np.ones(most.shape[-2:], bool))
+        assert (f["logsumexp"][0] <= np.log((np.exp(most) * seen).sum(-1)) + 1e-4).all()
+        assert (f["logsumexp"][0] >= np.log((np.exp(-most) * seen).sum(-1)) - 1e-4).all()
+
+
+@pytest.mark.parametrize("told", [1, 4])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_heads_that_the_config_tells_wrong(tmp_path, told, attention):
+    model = decoder("Llama", attention, **ROTARY)
+    model.config.num_key_value_heads = told
+    with pytest.raises(attntrace.AttntraceError, match=f"otherwise than the {told} key-value heads"):
+        record_text(tmp_path / "a.h5", model)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("layers", [[0, 1], [1]])
+def test_windows_of_any_layer_are_refused(tmp_path, cache, layers):
+    windows = ROTARY | dict(head_dim=8, sliding_window=4)
+    # Each layer of Mistral has one; of Gemma2 the first has, the second has none.
+    for kind, wrong in (("Mistral", True), ("Gemma2", 0 in layers)):
+        path = tmp_path / f"{kind}.h5"
+        model = decoder(kind, **windows)
+        if not wrong:
+            record_text(path, model, cache, layers=layers)
+            assert_valid(path)
+            continue
+        with pytest.raises(attntrace.AttntraceError, match="sliding window"):
+            record_text(path, model, cache, layers=layers)
+    # What fits into the window hides nothing.
+    record_text(tmp_path / "short.h5", decoder("Mistral", **windows), cache, tokens=2, layers=layers)
+    assert_valid(tmp_path / "short.h5")
+
+
+def test_a_layer_of_a_diffusion_model_that_hides_keys(tmp_path):
+    model = MaskedDiffusionModel.random()
+    block = model.model.transformer["blocks"][1]
+    if SDPA is None:
+        pytest.skip("the mask goes in beside scaled_dot_product_attention")
+
+    def windowed(x, cos, sin, plain=block.forward):
+        near = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(-9)
+        given = torch.nn.functional.scaled_dot_product_attention
+        torch.nn.functional.scaled_dot_product_attention = lambda *qkv, **options: given(*qkv, **options | {"attn_mask": near})
+        try:
+            return plain(x, cos, sin)
+        finally:
+            torch.nn.functional.scaled_dot_product_attention = given
+
+    block.forward = windowed
+    with pytest.raises(attntrace.AttntraceError, match="layer 1 hides keys"):
+        record(tmp_path / "a.h5", model)
+
+
+def test_attention_that_goes_to_no_key_is_refused(tmp_path):
+    model = MaskedDiffusionModel.random()
+    softmax = torch.softmax
+    for block in model.model.transformer["blocks"]:
+
+        def with_sink(x, cos, sin, block=block):
+            h = block.attn_norm(x)
+            q, k, v = (f(h).unflatten(-1, (-1, 8)).transpose(1, 2) for f in (block.q_proj, block.k_proj, block.v_proj))
+            scores = q @ k.repeat_interleave(2, 1).transpose(2, 3) / 8**0.5
+            scores = torch.cat([scores, torch.ones_like(scores[..., :1])], -1)
+            return x + block.attn_out((softmax(scores, -1)[..., :-1] @ v.repeat_interleave(2, 1)).transpose(1, 2).flatten(2))
+
+        block.forward = with_sink
+    model.config.mask_token_id = None
+    with pytest.raises(attntrace.AttntraceError, match="sum to 1 only within"), attntrace.Recorder(
+        model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler="autoregressive", gen_length=2):
+        model(IDS)
+
+
+def test_positions_are_those_that_the_model_is_given(tmp_path):
+    model = decoder("Llama", **ROTARY)
+
+    def passes(path, positions, cache):
+        tokens, past = IDS, None
+        with attntrace.Recorder(model, None, path, prompt_ids=IDS, sampler="autoregressive", gen_length=3) as recorder:
+            for given in positions:
+                fed = tokens[:, -len(given):]
+                output = model(fed, position_ids=torch.tensor([given]), past_key_values=past, use_cache=cache)
+                past = output.past_key_values if cache else None
+                tokens = torch.cat([tokens, output.logits[:, -1:].argmax(-1)], 1)
+            recorder.finish(tokens)
+        assert_valid(path)
+        with h5py.File(path) as f:
+            return f["position_id"][()].tolist()
+
+    with torch.no_grad():
+        assert passes(tmp_path / "a.h5", [[5, 6, 7], [9], [10]], True) == [5, 6, 7, 9, 10, 11]
+        assert passes(tmp_path / "b.h5", [[5, 6, 7], [5, 6, 7, 8]], False) == [5, 6, 7, 8, 9]
+        with pytest.raises(attntrace.AttntraceError, match="position_ids"):
+            passes(tmp_path / "c.h5", [[5, 6, 7], [0, 1, 2, 3]], False)
+    record_text(tmp_path / "d.h5", model)
+    with h5py.File(tmp_path / "d.h5") as f:
+        assert f["position_id"][()].tolist() == list(range(7))
+
+
+def test_one_recorder_a_model_and_hooks_that_go(tmp_path):
+    model = MaskedDiffusionModel.random()
+    first = attntrace.Recorder(model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler=SMALL)
+    with pytest.raises(attntrace.AttntraceError, match="another Recorder"), first, attntrace.Recorder(
+        model, None, tmp_path / "b.h5", prompt_ids=IDS, sampler=SMALL):
+        pass
+    assert "forward" not in vars(model)
+    # Code that wraps the model's method inside the block keeps what it wrapped; that then records nothing.
+    with attntrace.Recorder(model, None, tmp_path / "c.h5", prompt_ids=IDS, sampler=SMALL) as recorder:
+        wrapped = model.forward
+        model.forward = lambda *args: wrapped(*args)
+        recorder.finish(generate(model, IDS, 4, 8, 4))
+    steps = recorder.committed_steps
+    generate(model, IDS, 4, 8, 4)
+    assert recorder.committed_steps == steps == 4
+    del model.forward
+    record(tmp_path / "d.h5", model)
+    assert_valid(tmp_path / "c.h5")
+
+
+def test_recorders_of_a_model_and_of_its_inner_one(tmp_path):
+    class Outer(torch.nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner, self.config = inner, inner.config
+
+        def forward(self, ids):
+            return self.inner(ids)
+
+    outer = Outer(MaskedDiffusionModel.random())
+    with attntrace.Recorder(outer, None, tmp_path / "a.h5", prompt_ids=IDS, sampler=SMALL) as a:
+        with attntrace.Recorder(outer.inner, None, tmp_path / "b.h5", prompt_ids=IDS, sampler=SMALL) as b:
+            final = generate(outer, IDS, 4, 8, 4)
+            b.finish(final)
+        a.finish(final)
+    with h5py.File(tmp_path / "a.h5") as f, h5py.File(tmp_path / "b.h5") as g:
+        np.testing.assert_array_equal(f["received"], g["received"])
+
+
+def test_a_buffer_of_one_token_is_no_sequence(tmp_path):
+    model = decoder("Llama", **ROTARY)
+    with pytest.warns(RuntimeWarning, match="last forward pass"), torch.no_grad(), attntrace.Recorder(
+        model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler="autoregressive", gen_length=5):
+        output = model(IDS, use_cache=True)
+        token = output.logits[:, -1:].argmax(-1)
+        for _ in range(4):
+            output = model(token, past_key_values=output.past_key_values, use_cache=True)
+            token.copy_(output.logits[:, -1:].argmax(-1))
+    assert_valid(tmp_path / "a.h5")
+
+
+@pytest.mark.skipif(not hasattr(torch, "compiler"), reason="this PyTorch compiles no modules in place")
+def test_compiled_models_are_refused(tmp_path):
+    model = MaskedDiffusionModel.random()
+    whole = torch.compile(model, backend="eager")
+    refused(tmp_path, "is compiled", [], model=whole)
+    model.compile(backend="eager")
+    refused(tmp_path, "is compiled", [], model=model)
+    part = MaskedDiffusionModel.random()
+    part.model.transformer["blocks"][0].compile(backend="eager")
+    refused(tmp_path, "is compiled", [], model=part)
+
+
+@pytest.mark.skipif(not hasattr(torch, "compiler"), reason="this PyTorch compiles no modules in place")
+def test_what_is_compiled_inside_the_block_runs_as_it_is(tmp_path):
+    model = MaskedDiffusionModel.random()
+    plain = generate(model, IDS, 4, 8, 4)
+    with attntrace.Recorder(model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler=SMALL) as recorder:
+        model.compile(backend="eager")
+        recorder.finish(generate(model, IDS, 4, 8, 4))
+    assert_valid(tmp_path / "a.h5")
+    with h5py.File(tmp_path / "a.h5") as f:
+        assert f["final_id"][()].tolist() == plain[0].tolist()
+
+
+def test_passes_that_write_nothing_are_told(tmp_path):
+    model = MaskedDiffusionModel.random()
+    with pytest.warns(RuntimeWarning, match="2 of 6 forward passes wrote no token"), attntrace.Recorder(
+        model, None, tmp_path / "a.h5", prompt_ids=IDS, sampler="llada") as recorder:
+        for _ in range(2):
+            model(torch.tensor([[3, 7, 1] + [49] * 8]))
+        recorder.finish(generate(model, IDS, 4, 8, 4))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        record(tmp_path / "b.h5", model, sampler="llada")

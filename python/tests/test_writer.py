@@ -206,3 +206,17 @@ def test_what_a_writer_refuses(tmp_path):
     with pytest.raises(AttntraceError, match="more than the 1 steps"):
         writer.begin_step()
     writer.close()
+
+
+def test_other_errors_are_not_dressed_as_the_files(tmp_path):
+    from attntrace.recording.writer import _explained
+
+    mine = RuntimeError("mine")
+    assert _explained(mine, tmp_path) is mine
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_group("a")
+        with pytest.raises(ValueError) as twice:
+            file.create_group("a")
+    # Of the library's errors it is known where they were raised, whatever their type.
+    library = RuntimeError("No space left on device").with_traceback(twice.value.__traceback__)
+    assert "No space left" in str(_explained(library, tmp_path)) and isinstance(_explained(library, tmp_path), OSError)

@@ -44,16 +44,27 @@ class ModelFacts:
         heads = _first(decoder, "num_attention_heads", "n_heads")
         if layers is None or heads is None:
             raise ValueError("the model's config has neither num_hidden_layers nor n_layers, or no number of heads")
-        kv_heads = _first(decoder, "num_key_value_heads", "n_kv_heads")
-        if kv_heads is None:
-            kv_heads = 1 if getattr(decoder, "multi_query_attention", None) else heads
+        kv_heads = _kv_heads(decoder, heads)
         width = _first(decoder, "hidden_size", "d_model")
-        head_dim = _first(decoder, "head_dim") or (width // heads if width else 0)
+        head_dim = _first(decoder, "qk_head_dim", "head_dim") or (width // heads if width else 0)
         names = getattr(config, "architectures", None) or [type(model).__name__]
         path = str(getattr(config, "_name_or_path", "") or getattr(model, "name_or_path", ""))
         mask = _first(decoder, "mask_token_id")
         return cls(
             layers, heads, kv_heads, head_dim, mask, Path(path).name or str(names[0]), str(names[0]), _as_json(config))
+
+
+def _kv_heads(config: Any, heads: int) -> int:
+    """Heads of keys and values; the recorder holds what it sees against it."""
+    # Falcon's num_kv_heads counts in its newer architecture alone.
+    if hasattr(config, "new_decoder_architecture"):
+        told = config.num_kv_heads if config.new_decoder_architecture else 1 if config.multi_query else heads
+        return int(told)
+    told = _first(config, "num_key_value_heads", "n_kv_heads", "num_kv_heads", "multi_query_group_num")
+    if told is not None:
+        return told
+    shares_one = getattr(config, "multi_query_attention", None) or getattr(config, "multi_query", None)
+    return 1 if shares_one else heads
 
 
 def _first(config: Any, *names: str) -> int | None:

@@ -3,7 +3,7 @@
 A `TorchFunctionMode` is asked about each call of a function of PyTorch on the thread of the forward pass. Two of them are
 attention: `scaled_dot_product_attention` (LLaDA's, Dream's and MMaDA's published code), whose weights are computed beside it
 from the same queries and keys, and a softmax over scores of heads x queries x keys (eager attention of transformers),
-whose weights are taken as they are. Kernels that are called past these (flash-attn, flex attention, compiled graphs)
+whose weights are taken as they are; queries, keys and values are then those of the products before and after it. Kernels that are called past these (flash-attn, flex attention, compiled graphs)
 cannot be seen.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +25,11 @@ Tensor = Any
 
 SDPA = getattr(functional, "scaled_dot_product_attention", None)
 SOFTMAX = frozenset({functional.softmax, torch.softmax, torch.Tensor.softmax})
-MATMUL = frozenset({torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__})
+MATMUL = frozenset({
+    torch.matmul, torch.Tensor.matmul, torch.Tensor.__matmul__, torch.bmm, torch.Tensor.bmm, torch.baddbmm,
+    torch.Tensor.baddbmm})
+HIDDEN = 8000
+"""How far below a row's largest a score is that says that the key is not seen: masks add -10000 at least."""
 
 uncompiled: Callable[[Any], Any] = getattr(getattr(torch, "compiler", None), "disable", lambda function: function)
 """Keeps what the tap does out of graphs that the model's code compiles (Fast-dLLM compiles its attention)."""
@@ -53,6 +58,8 @@ class Attention:
     """batch, head, query, key."""
     peak: Tensor
     """The largest score of each row, scaled: batch, head, query."""
+    scores: Tensor
+    """batch, head, query, key: what the softmax is of, scaled and masked. To be used while the layer is handed over."""
     query: Tensor | None = None
     """batch, head, query, channel, after position encoding; None where it was not seen."""
     key: Tensor | None = None
@@ -60,20 +67,38 @@ class Attention:
     value: Tensor | None = None
     output: Tensor | None = None
     """batch, head, query, channel: sums of values by weight."""
-    hides: Callable[[], bool] = lambda: False
-    """Whether a query does not see every key. To be asked while the layer is handed over."""
+    scale: float | None = None
+    """What query . key is multiplied by; None where only the scores tell."""
+
+    def hidden(self) -> Tensor:
+        """True where the query does not see the key: batch, head, query, key."""
+        return self.scores < self.peak[..., None] - HIDDEN
+
+    def is_scaled_by_head_dim(self) -> bool:
+        """Whether the scores are query . key / sqrt(head_dim), as far as half precision tells."""
+        assert self.query is not None and self.key is not None
+        usual = 1 / math.sqrt(self.query.shape[-1])
+        if self.scale is not None:
+            return math.isclose(self.scale, usual, rel_tol=1e-3)
+        expected = _products(self.query.float() * usual, self.key).masked_fill(self.hidden(), 0)
+        # Hidden scores may be infinite.
+        actual = self.scores.float().masked_fill(self.hidden(), 0)
+        return bool((actual - expected).abs().max() <= expected.abs().max() / 64)
 
 
 class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
     """Hands each layer's attention to `absorb`, in the order of the layers, while it is active.
 
     `is_wanted(n)` says whether the n-th layer is to be computed at all, `heads` is the model's number of heads, `rows` the
-    queries of the pass, `needs_vectors` whether queries, keys and values are wanted too.
+    queries of the pass, `batch` its sequences, `needs_vectors` whether queries, keys and values are wanted too.
     """
+
+    _state = threading.local()
+    """`is_working`: whether a tap of this thread computes, which taps around it must not take for the model's work."""
 
     def __init__(
         self, absorb: Callable[[int, Attention], None], is_wanted: Callable[[int], bool], heads: int, rows: int,
-        needs_vectors: bool,
+        batch: int, needs_vectors: bool,
     ) -> None:
         super().__init__()
         self.layers_seen = 0
@@ -81,8 +106,9 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
         self._is_wanted = is_wanted
         self._heads = heads
         self._rows = rows
+        self._batch = batch
         self._needs_vectors = needs_vectors
-        self._product: tuple[Tensor, Tensor] | None = None
+        self._product: tuple[Tensor, Tensor, Tensor] | None = None
         self._waiting: tuple[int, Attention] | None = None
 
     def __torch_function__(
@@ -90,16 +116,27 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
     ) -> Any:
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
+        if getattr(self._state, "is_working", False):
+            return output
         if func is SDPA and SDPA is not None:
-            with exact(output):
+            with self._working(output):
                 self._fused(output, *args, **kwargs)
         elif func in SOFTMAX:
-            with exact(output):
+            with self._working(output):
                 self._softmax(output, *args, **kwargs)
-        elif self._needs_vectors and func in MATMUL and output.dim() == 4:
-            with exact(output):
-                self._matmul(output, *args)
+        elif self._needs_vectors and func in MATMUL and output.dim() in (3, 4):
+            with self._working(output):
+                self._matmul(output, *args, *kwargs.values())
         return output
+
+    @contextlib.contextmanager
+    def _working(self, tensor: Tensor) -> Iterator[None]:
+        with exact(tensor):
+            self._state.is_working = True
+            try:
+                yield
+            finally:
+                self._state.is_working = False
 
     def flush(self) -> None:
         """Ends the pass: a layer that waits for its values is handed over without them."""
@@ -122,50 +159,62 @@ class AttentionTap(TorchFunctionMode):  # type: ignore[misc]
         layer = self._next_layer()
         if not self._is_wanted(layer):
             return
-        shared = query.shape[1] // key.shape[1]
-        # One multiplication for the heads that share a key: (kv head, head of the group, query) x (kv head, key).
-        q = query.float() * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-        batch, heads, rows, channels = q.shape
-        scores = (q.reshape(batch, heads // shared, shared * rows, channels) @ key.float().transpose(-1, -2)).reshape(
-            batch, heads, rows, key.shape[-2])
+        factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+        scores = _products(query.float() * factor, key)
         if is_causal:
-            above = torch.ones(rows, scores.shape[-1], dtype=torch.bool, device=scores.device).triu(1)
+            above = torch.ones(scores.shape[-2], scores.shape[-1], dtype=torch.bool, device=scores.device).triu(1)
             scores.masked_fill_(above, float("-inf"))
         if attn_mask is not None:
             scores = scores.masked_fill(~attn_mask, float("-inf")) if attn_mask.dtype == torch.bool else scores + attn_mask
         self._absorb(layer, Attention(
-            torch.softmax(scores, -1), scores.amax(-1), query, key, value, output, lambda: _hides(scores)))
+            torch.softmax(scores, -1), scores.amax(-1), scores, query, key, value, output, factor))
 
     @uncompiled
     def _softmax(self, output: Tensor, scores: Tensor, dim: int | None = None, *rest: Any, **kwargs: Any) -> None:
-        if scores.dim() != 4 or dim not in (-1, 3) or scores.shape[1] != self._heads or scores.shape[2] != self._rows:
+        if dim not in (-1, scores.dim() - 1):
             return
+        scores, output = self._by_head(scores), self._by_head(output)
+        if scores is None or scores.shape[1] != self._heads or scores.shape[2] != self._rows:
+            return
+        product, self._product = self._product, None
         layer = self._next_layer()
         if not self._is_wanted(layer):
-            self._product = None
             return
         # A softmax in half precision does not sum to 1 closely enough for a trace.
         weights = output if output.dtype == torch.float32 else torch.softmax(scores.float(), -1)
-        attention = Attention(weights, scores.amax(-1).float(), hides=lambda: _hides(scores))
+        attention = Attention(weights, scores.amax(-1).float(), scores)
         if self._needs_vectors:
-            if self._product is not None:
-                attention.query, attention.key = self._product
+            if product is not None and product[2].shape == scores.shape:
+                attention.query, attention.key = product[:2]
             self._waiting = layer, attention
         else:
             self._absorb(layer, attention)
 
     @uncompiled
-    def _matmul(self, output: Tensor, left: Tensor, right: Tensor) -> None:
+    def _matmul(self, output: Tensor, *factors: Tensor) -> None:
         """Remembers the product of queries and keys, and finds that of weights and values."""
-        if left.shape[1] != self._heads or left.shape[2] != self._rows:
+        # What `baddbmm` adds comes before its factors; numbers come after them.
+        tensors = [factor for factor in factors if isinstance(factor, torch.Tensor)]
+        left, right, output = (self._by_head(tensor) for tensor in (*tensors[-2:], output))
+        if left is None or right is None or left.shape[1] != self._heads or left.shape[2] != self._rows:
             return
         if self._waiting is not None and left.shape == self._waiting[1].weights.shape:
             self._waiting[1].value, self._waiting[1].output = right, output
             self.flush()
         else:
-            self._product = left, right.transpose(-1, -2)
+            self._product = left, right.transpose(-1, -2), output
+
+    def _by_head(self, tensor: Tensor) -> Tensor | None:
+        """With an axis of heads, which older code of transformers folds into that of sequences; None where it has none."""
+        if tensor.dim() == 3 and self._heads > 1 and tensor.shape[0] == self._batch * self._heads:
+            return tensor.reshape(self._batch, self._heads, *tensor.shape[1:])
+        return tensor if tensor.dim() == 4 else None
 
 
-def _hides(scores: Tensor) -> bool:
-    """Whether a score says that the key is not seen: minus infinity, or the most negative number, added."""
-    return bool((scores < torch.finfo(scores.dtype).min / 4).any())
+def _products(query: Tensor, key: Tensor) -> Tensor:
+    """query . key of each head, in float32; heads may share keys."""
+    batch, heads, rows, channels = query.shape
+    shared = heads // key.shape[1]
+    # One multiplication for the heads that share a key: (kv head, head of the group, query) x (kv head, key).
+    return (query.reshape(batch, heads // shared, shared * rows, channels) @ key.float().transpose(-1, -2)).reshape(
+        batch, heads, rows, key.shape[-2])

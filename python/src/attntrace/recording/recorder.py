@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import functools
+import inspect
 import json
 import os
 import shlex
 import sys
 import warnings
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from ..errors import AttntraceError
 from ..version import __version__
 from .facts import ModelFacts, SamplerFacts, digest_of_tokenizer, digest_of_weights, token_texts
-from .interception import AttentionTap, Tensor, exact
+from .interception import AttentionTap, Tensor, exact, uncompiled
 from .plan import TracePlan
 from .steps import CausalSteps, DiffusionSteps, Steps
 from .writer import TraceWriter, check_free
@@ -30,6 +32,11 @@ RECORDS = {"received": {"received"}, "maps": {"maps", "received", "rows"}}
 GENERATORS = ("generate", "diffusion_generate", "mmu_generate")
 """Methods of published models that return the final sequence."""
 NEVER_CALLED = "the model was never called inside the block: the Recorder must have the very model that the sampler calls"
+COMPILED = (
+    "the model, or a part of it, is compiled, and what compiled code attends to cannot be seen: record the module as it was "
+    "before torch.compile (its _orig_mod)")
+RECORDED: weakref.WeakSet[Any] = weakref.WeakSet()
+"""The models that a Recorder has hooked."""
 CONVENTION = (
     "softmax over keys of query . key, as the model's own code scales and masks it; "
     "query head h uses kv_head floor(h / (heads / kv_heads))")
@@ -107,6 +114,7 @@ class Recorder:
             self._optional["gold_answers"] = json.dumps(list(gold_answers))
         self._run: Steps | None = None
         self._unhook: list[Callable[[], None]] = []
+        self._is_recording = False
         self._is_finished = False
         self._is_inside = False
         self._final: NDArray[np.int64] | None = None
@@ -121,6 +129,13 @@ class Recorder:
 
     def __enter__(self) -> Recorder:
         check_free(self.path)
+        for part in self._model.modules():
+            if getattr(part, "_compiled_call_impl", None) is not None or hasattr(part, "_orig_mod"):
+                raise AttntraceError(self.path, "", COMPILED)
+            if part in RECORDED:
+                raise AttntraceError(self.path, "", "the model is being recorded by another Recorder: one at a time")
+        RECORDED.add(self._model)
+        self._is_recording = True
         self._hook("forward", self._forward)
         for name in GENERATORS:
             if callable(getattr(self._model, name, None)):
@@ -161,12 +176,17 @@ class Recorder:
 
         @functools.wraps(original)
         def hooked(*args: Any, **kwargs: Any) -> Any:
-            return replacement(original, *args, **kwargs)
+            # Other code may have wrapped it meanwhile, and keep it.
+            return replacement(original, *args, **kwargs) if self._is_recording else original(*args, **kwargs)
+
+        hooked = uncompiled(hooked)
 
         # object's, for a Module looks at what it is given.
         object.__setattr__(self._model, name, hooked)
 
         def undo() -> None:
+            if vars(self._model).get(name) is not hooked:
+                return
             if was_own:
                 object.__setattr__(self._model, name, original)
             else:
@@ -175,6 +195,9 @@ class Recorder:
         self._unhook.append(undo)
 
     def _release(self) -> None:
+        if self._is_recording:
+            RECORDED.discard(self._model)
+        self._is_recording = False
         while self._unhook:
             self._unhook.pop()()
 
@@ -194,11 +217,12 @@ class Recorder:
         if self._run is None:
             self._run = self._start(ids)
         run = self._run
-        run.begin(ids.detach().cpu().numpy().astype(np.int64))
-        if self._fed is not None:
+        run.begin(ids.detach().cpu().numpy().astype(np.int64), self._positions(original, args, kwargs))
+        # What a causal run is fed never holds the token that comes next: one that is written over is a buffer.
+        if self._fed is not None and isinstance(run, DiffusionSteps):
             self._is_in_place = self._fed.data_ptr() == ids.data_ptr()
         self._fed = ids
-        tap = AttentionTap(run.absorb, run.wants, self._facts.head_count, ids.shape[1], run.needs_vectors)
+        tap = AttentionTap(run.absorb, run.wants, self._facts.head_count, ids.shape[1], len(ids), run.wants_vectors)
         self._is_inside = True
         try:
             with tap:
@@ -224,6 +248,21 @@ class Recorder:
         if isinstance(mask, torch.Tensor) and mask.dim() == 2 and not bool((mask != 0).all()):
             raise AttntraceError(self.path, "", "the attention mask hides positions: padded sequences cannot be recorded")
         return ids
+
+    def _positions(
+        self, original: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> NDArray[np.int64] | None:
+        """The `position_ids` that the forward pass was given, if any."""
+        positions = kwargs.get("position_ids")
+        if positions is None and len(args) > 1:
+            positions = inspect.signature(original).bind_partial(*args, **kwargs).arguments.get("position_ids")
+        if not isinstance(positions, torch.Tensor):
+            return None
+        rows = positions.detach().reshape(-1, positions.shape[-1]).cpu().numpy().astype(np.int64)
+        if (rows != rows[0]).any():
+            raise AttntraceError(self.path, "", "position_ids give one position several numbers: a trace has one of each")
+        first: NDArray[np.int64] = rows[0]
+        return first
 
     # The file
 
@@ -294,6 +333,10 @@ class Recorder:
             warnings.warn(
                 f"{self.path}: what the last forward pass led to is not known, so it is left out; "
                 "recorder.finish(final_ids) tells", RuntimeWarning, stacklevel=3)
+        if run.idle_steps and self._steps is None and isinstance(run, DiffusionSteps):
+            warnings.warn(
+                f"{self.path}: {run.idle_steps} of {run.writer.committed_steps} forward passes wrote no token, and each is "
+                "a step: keep other calls of the model out of the block", RuntimeWarning, stacklevel=3)
         self.content_sha256 = run.writer.finish(texts)
         self._is_finished = True
 

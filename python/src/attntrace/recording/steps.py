@@ -20,6 +20,8 @@ from .interception import Attention, Tensor
 from .writer import TraceWriter
 
 Ids = NDArray[np.int64]
+ROW_TOLERANCE = 1e-4
+"""How far a row may be from a sum of 1: weights are those of a softmax in float32."""
 
 
 class Steps(ABC):
@@ -35,12 +37,21 @@ class Steps(ABC):
         self._predictions: reduction.Predictions | None = None
         # The rows that score what a step may write, by layer, on the layer's device.
         self._answer_rows: dict[int, Tensor] = {}
+        # What the model's position encoding takes each position for.
+        self._positions = np.empty(0, np.int64)
+        self.idle_steps = 0
+        """Steps that wrote no token."""
         self._ranks = self.plan.rank_count if "top" in self.plan.signals else 0
 
     @property
     def needs_vectors(self) -> bool:
         """Whether queries, keys and values are needed, not only weights."""
         return "norms" in self.plan.signals
+
+    @property
+    def wants_vectors(self) -> bool:
+        """Whether this forward pass must show them: the first tells how many heads share a key."""
+        return self.needs_vectors or not self.writer.committed_steps
 
     @property
     def is_pending(self) -> bool:
@@ -52,8 +63,11 @@ class Steps(ABC):
         return layer in self._layers
 
     @abstractmethod
-    def begin(self, ids: Ids) -> None:
-        """A forward pass begins; `ids` is what it is fed, batch x position. Ends the step before it."""
+    def begin(self, ids: Ids, positions: Ids | None) -> None:
+        """A forward pass begins; `ids` is what it is fed, batch x position. Ends the step before it.
+
+        `positions` are those that the position encoding is to take them for; None where the model counts from 0.
+        """
 
     @abstractmethod
     def absorb(self, layer: int, attention: Attention) -> None:
@@ -70,6 +84,57 @@ class Steps(ABC):
     @abstractmethod
     def settled(self) -> list[str]:
         """Leaves out the last forward pass, of which nobody knows what came of it. The texts of the final tokens."""
+
+    def _note_positions(self, positions: Ids | None, count: int, fed: int) -> None:
+        """Keeps the positions of what is fed: the last `fed` of `count`."""
+        if positions is None:
+            positions = np.arange(count - fed, count)
+        known = self._positions[count - fed :]
+        if len(positions) != fed or not np.array_equal(positions[: len(known)], known):
+            raise self.fail("", "position_ids are not those of the forward passes before: each position has one, for good")
+        self._positions = np.concatenate([self._positions[: count - fed], positions])
+
+    def _check(self, layer: int, attention: Attention, weights: Tensor) -> None:
+        """Refuses attention that is not what a trace takes it for. `weights` are those to be kept."""
+        off = float((weights.sum(-1) - 1).abs().max())
+        # NaN, of a query that sees no key, is refused too.
+        if not off <= ROW_TOLERANCE:
+            raise self.fail("", (
+                f"layer {layer} has rows of attention that sum to 1 only within {off:.2g}: attention that goes to no key "
+                "(learned sinks, as gpt-oss has), or a query that sees none, cannot be recorded"))
+        if self.writer.committed_steps or attention.query is None:
+            return
+        if self.plan.head_dim and attention.query.shape[-1] != self.plan.head_dim:
+            raise self.fail("", (
+                f"layer {layer} has queries of {attention.query.shape[-1]} channels, its config says {self.plan.head_dim}"))
+        for tensor in (attention.key, attention.value):
+            if tensor is not None and not self._shares_as_planned(tensor[0]):
+                raise self.fail("", (
+                    f"layer {layer} shares keys and values among heads otherwise than the {self.plan.kv_head_count} "
+                    "key-value heads that were read from its config say"))
+
+    def _shares_as_planned(self, vectors: Tensor) -> bool:
+        """Whether keys or values (head, key, channel) are those of `kv_head_count` heads, repeated or not."""
+        heads, kv_heads = self.plan.head_count, self.plan.kv_head_count
+        if len(vectors) == kv_heads < heads:
+            return True
+        if len(vectors) != heads:
+            return False
+        groups = vectors.reshape(kv_heads, heads // kv_heads, *vectors.shape[1:])
+        is_more = bool((groups != groups[:, :1]).any())
+        is_fewer = kv_heads > 1 and torch.equal(groups[0], groups[1]) and bool(groups[0].any())
+        return not is_more and not is_fewer
+
+    def _norms(self, layer: int, attention: Attention, batch: int) -> dict[str, NDArray[Any]]:
+        if attention.query is None or attention.value is None:
+            raise self.fail("", (
+                f"the model's code does not show the queries, keys and values of layer {layer}: leave norms out of signals, "
+                'or use attn_implementation="sdpa"'))
+        if not attention.is_scaled_by_head_dim():
+            raise self.fail("", (
+                f"layer {layer} does not score by query . key / sqrt(head_dim) (it scales otherwise or beforehand, caps, or "
+                "adds a bias), so that norms cannot be told: leave norms out of signals"))
+        return reduction.norms(attention, batch, self.plan.kv_head_count)
 
     def fail(self, object: str, rule: str) -> AttntraceError:
         """An error that names the trace."""
@@ -93,7 +158,8 @@ class Steps(ABC):
         self.writer.add_vocabulary(occurring)
         for path, values in {
             "final_id": ids, "unmask_step": unmask_step, "unmask_order": unmask_order,
-            "position_id": np.arange(len(ids)),
+            # The last token of a causal run is never fed in.
+            "position_id": np.append(self._positions, self._positions[-1] + 1)[: len(ids)],
         }.items():
             self.writer.write(path, (0,), values.astype(np.int32))
 
@@ -126,7 +192,7 @@ class DiffusionSteps(Steps):
         self._candidates = np.empty(0, np.int64)
         self._classes = torch.empty(0)
 
-    def begin(self, ids: Ids) -> None:
+    def begin(self, ids: Ids, positions: Ids | None) -> None:
         if len(ids) != len(self.plan.passes):
             raise self.fail("", (
                 f"a forward pass of {len(ids)} sequences, not {len(self.plan.passes)}: one sequence is recorded, and with "
@@ -138,6 +204,7 @@ class DiffusionSteps(Steps):
                 "whole sequence at each step (a sampler with caches of keys and values cannot be recorded)"))
         if self.is_pending:
             self._settle(fed)
+        self._note_positions(positions, len(fed), len(fed))
         masked = fed == self._mask
         if not len(self._ids):
             self._unmask_step = np.where(masked, -2, -1)
@@ -158,8 +225,9 @@ class DiffusionSteps(Steps):
         count = self.plan.position_count
         if tuple(attention.weights.shape[-2:]) != (count, count):
             raise self.fail("", f"layer {layer} attends from and to {tuple(attention.weights.shape[-2:])}, not {count}")
-        # One mask is made for all layers.
-        if place == 0 and attention.hides():
+        self._check(layer, attention, attention.weights)
+        # Layers differ: some have windows.
+        if bool(attention.hidden().any()):
             raise self.fail("", (
                 f"layer {layer} hides keys from queries: in a diffusion trace every query sees every key (padding, and "
                 "models that are causal by blocks, cannot be recorded)"))
@@ -181,7 +249,7 @@ class DiffusionSteps(Steps):
                 for path, values in reduction.row_numbers(weights, attention.peak[batch]).items():
                     self._write(prefix + path, (kept, place, 0, 0), values, 2)
             if self.needs_vectors:
-                for path, values in reduction.norms(attention, batch, self.plan.kv_head_count).items():
+                for path, values in self._norms(layer, attention, batch).items():
                     self._write(prefix + path, (kept, place, 0, 0), values, 2)
 
     def end(self, logits: Tensor) -> None:
@@ -215,6 +283,7 @@ class DiffusionSteps(Steps):
         assert predictions is not None
         before, count = self._ids, len(self._ids)
         written = np.flatnonzero(before != after)
+        self.idle_steps += not len(written)
         for position in written:
             if before[position] == self._mask:
                 continue
@@ -288,7 +357,7 @@ class CausalSteps(Steps):
         # Per-query numbers of the running step: a chunk holds all layers.
         self._rows: dict[str, list[NDArray[Any]]] = {}
 
-    def begin(self, ids: Ids) -> None:
+    def begin(self, ids: Ids, positions: Ids | None) -> None:
         if len(ids) != 1:
             raise self.fail("", f"a forward pass of {len(ids)} sequences: one sequence is recorded")
         fed = ids[0]
@@ -305,6 +374,7 @@ class CausalSteps(Steps):
             if self.is_pending:
                 self._settle(int(fed[-1]))
             self._new = 1
+        self._note_positions(positions, len(self._ids), len(fed))
         self.writer.begin_step()
         self._answer_rows = {}
         self._rows = {}
@@ -314,11 +384,17 @@ class CausalSteps(Steps):
         if attention.weights.shape[-1] < keys or attention.weights.shape[-2] < new:
             raise self.fail("", (
                 f"layer {layer} attends to {attention.weights.shape[-1]} keys, where {keys} tokens were fed in: a cache that "
-                "forgets cannot be recorded"))
+                "forgets (of a sliding window) cannot be recorded"))
         weights = attention.weights[0, :, -new:, :keys]
         first = keys - new
-        if place == 0 and new > 1 and bool(weights.triu(1).any()):
-            raise self.fail("", "the model attends to later positions: it is not causal; give causality=\"bidirectional\"")
+        self._check(layer, attention, weights)
+        if new > 1 and bool(weights.triu(first + 1).any()):
+            raise self.fail("", (
+                f"layer {layer} attends to later positions: the model is not causal; give causality=\"bidirectional\""))
+        if bool(attention.hidden()[0, :, -new:, :keys].tril(first).any()):
+            raise self.fail("", (
+                f"layer {layer} hides earlier positions from queries: in a causal trace a query sees all of them (sliding "
+                "windows that are shorter than the text cannot be recorded)"))
         if "received" in self.plan.signals:
             sums = np.zeros((self.plan.head_count, 3, self.plan.key_count), np.float32)
             sums[:, 0 if first == 0 else 1, :keys] = reduction.host(weights.sum(1))
@@ -333,7 +409,7 @@ class CausalSteps(Steps):
         if "rows" in self.plan.signals:
             numbers = reduction.row_numbers(weights, attention.peak[0, :, -new:])
         if self.needs_vectors:
-            numbers |= reduction.norms(attention, 0, self.plan.kv_head_count)
+            numbers |= self._norms(layer, attention, 0)
         for path, values in numbers.items():
             self._rows.setdefault(path, []).append(values[:, -new:] if "key_" not in path and "value_" not in path
                                                    else values[:, first:keys])

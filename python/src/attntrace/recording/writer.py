@@ -6,6 +6,7 @@ import errno
 import functools
 import hashlib
 import os
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -189,7 +190,7 @@ class TraceWriter:
         except (OSError, RuntimeError) as error:
             raise self._failed(error) from error
 
-    def _failed(self, error: OSError | RuntimeError) -> OSError:
+    def _failed(self, error: OSError | RuntimeError) -> OSError | RuntimeError:
         """What the library's error means. The file is closed: more would only fail again."""
         try:
             self.close()
@@ -417,10 +418,10 @@ def _set_text(item: Any, name: str, text: str) -> None:
     item.attrs.create(name, _texts(data, max(1, len(data))))
 
 
-def _explained(error: OSError | RuntimeError, partial: Path) -> OSError:
-    """The library's error, which may be a RuntimeError, with the file and the reason in plain words."""
+def _explained(error: OSError | RuntimeError, partial: Path) -> OSError | RuntimeError:
+    """The library's error, which may be a RuntimeError, with the file and the reason in plain words; others as they are."""
     text = str(error)
-    if isinstance(error, FileExistsError):
+    if isinstance(error, FileExistsError) or isinstance(error, RuntimeError) and not _is_of_library(error):
         return error
     number = error.errno if isinstance(error, OSError) else None
     if number is None:
@@ -428,3 +429,9 @@ def _explained(error: OSError | RuntimeError, partial: Path) -> OSError:
             (code for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.ENOENT)
              if f"errno = {code}" in text or os.strerror(code) in text), errno.EIO)
     return OSError(number, f"{os.strerror(number)}; the steps committed until then are in it", str(partial))
+
+
+def _is_of_library(error: BaseException) -> bool:
+    """Whether it was raised inside h5py: other code's RuntimeErrors say nothing about the file."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and "h5py" in frames[-1].f_code.co_filename
