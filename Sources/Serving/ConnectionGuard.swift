@@ -1,6 +1,7 @@
 import HTTPTypes
 import NIOCore
 import NIOHTTPTypes
+import NIOHTTPTypesHTTP1
 
 /// Keeps one connection within its limits: drops what requests carry beyond their head, ends it after an answer that says
 /// so, when an answer is not taken in time, and tells who reads for it when the client went away.
@@ -14,6 +15,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     private static let lingering = TimeAmount.seconds(1)
 
     private let limits: ServingLimits
+    private let roster: ConnectionRoster
+    private var requests = 0
     private var closesAfterAnswer = false
     private var isClosing = false
     private var isAbandoned = false
@@ -22,7 +25,22 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     /// Room that the answer to come takes, and the one that is being written.
     private var room: (coming: SendingBudget.Share?, current: SendingBudget.Share?)
 
-    init(limits: ServingLimits) { self.limits = limits }
+    init(limits: ServingLimits, roster: ConnectionRoster) {
+        self.limits = limits
+        self.roster = roster
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        roster.add(context.channel)
+        let pipeline = context.pipeline.syncOperations
+        do {
+            let codec = try pipeline.handler(type: HTTP1ToHTTPServerCodec.self)
+            try pipeline.addHandler(TargetGuard(), position: .before(codec))
+        } catch {
+            // Unguarded, it may not go on.
+            context.close(promise: nil)
+        }
+    }
 
     /// Has something done when the client goes away, until it is set again; at once where it has gone.
     func whenAbandoned(_ action: (@Sendable () -> Void)?) {
@@ -42,7 +60,13 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         if isClosing { return }
         // Bodies are refused by their head; what arrives of them all the same is never kept.
-        if case .body = unwrapInboundIn(data) { return }
+        switch unwrapInboundIn(data) {
+        case .head:
+            requests += 1
+            roster.isBusy(context.channel)
+        case .body: return
+        case .end: break
+        }
         context.fireChannelRead(data)
     }
 
@@ -85,6 +109,8 @@ final class ConnectionGuard: ChannelDuplexHandler, RemovableChannelHandler {
 
     private func answered(_ context: ChannelHandlerContext) {
         deadline?.cancel()
+        requests -= 1
+        if requests == 0 { roster.isIdle(context.channel) }
         guard closesAfterAnswer, !isClosing else { return }
         isClosing = true
         context.close(mode: .output, promise: nil)

@@ -69,12 +69,13 @@ public struct PageServer: Sendable {
         // Its own messages would tell of requests, token and all, to nobody who reads them.
         let silent = Logger(label: "attntrace") { _ in SwiftLogNoOpLogHandler() }
         let limits = limits
+        let roster = ConnectionRoster(limit: limits.connections)
         let token = token
         let application = Application(
             responder: responder,
             server: .http1(
                 configuration: .init(
-                    additionalChannelHandlers: [ConnectionGuard(limits: limits)],
+                    additionalChannelHandlers: [ConnectionGuard(limits: limits, roster: roster)],
                     idleTimeout: .nanoseconds(Int64(limits.idleSeconds * 1e9)),
                     httpDecoderConfiguration: .init(
                         maxHeaderFieldSize: limits.headerBytes, maxHeaderListSize: limits.headerBytes,

@@ -5,18 +5,25 @@ import TraceFormat
 
 /// Traces as a page, each item read when it is asked for.
 ///
-/// For one thread. Where a file was replaced, all are opened anew; what is being written is opened anew with every
-/// `page.json`, which then tells of what was committed meanwhile.
+/// For one thread. Each trace is opened when something of it is asked for, so that one that cannot be read costs nothing of the
+/// others. A file that was replaced is opened anew; so is, with every `page.json`, what is being written, and the page then
+/// tells of what was committed meanwhile.
 public final class ServedTraces {
     private let named: [String]
     private let options: ReportOptions
-    private var report: ReportViews?
-    private var stamps: [FileStamp] = []
+    private var opened: [Opened?]
+
+    /// A trace, and the file that it was opened from.
+    private struct Opened {
+        let views: TraceViews
+        let stamp: FileStamp
+    }
 
     /// Names the files; opens none yet.
     public init(paths: [String], options: ReportOptions = ReportOptions()) {
         named = paths
         self.options = options
+        opened = paths.map { _ in nil }
     }
 
     /// The page without data, which is fetched.
@@ -31,16 +38,15 @@ public final class ServedTraces {
     ///
     /// - Throws: what opening and reading a trace throws.
     public func bytes(of item: PageItem) throws -> [UInt8]? {
-        let report = try opened(for: item)
-        func views(_ trace: Int) -> TraceViews? { report.traces.indices.contains(trace) ? report.traces[trace] : nil }
+        closeFormer(for: item)
         switch item {
         case .document: return nil
-        case .page: return Self.bytes(try report.page())
-        case .comparison: return try report.comparison().map(Self.bytes)
-        case .analysis(let trace): return try views(trace).map { Self.bytes(try $0.analysis()) }
+        case .page: return Self.bytes(try report().page())
+        case .comparison: return try report().comparison().map(Self.bytes)
+        case .analysis(let trace): return try views(of: trace).map { Self.bytes(try $0.analysis()) }
         case .block(let trace, let path):
             do {
-                return try views(trace)?.block(path).bytes()
+                return try views(of: trace)?.block(path).bytes()
             } catch ReportError.noSuchBlock {
                 return nil
             }
@@ -49,25 +55,32 @@ public final class ServedTraces {
 
     private static func bytes(_ value: JSONValue) -> [UInt8] { Array(PageText.json(value).utf8) }
 
-    /// The traces, opened now or earlier.
-    private func opened(for item: PageItem) throws -> ReportViews {
-        let paths = named.map(Self.place)
-        let found = paths.map { FileStamp(of: $0) }
-        if let report, isCurrent(report, found, for: item) { return report }
-        // The earlier files are closed first: HDF5 takes two opens of one file for the same.
-        self.report = nil
-        let report = try ReportViews(paths: paths, options: options)
-        self.report = report
-        stamps = found
-        return report
+    /// All traces side by side.
+    private func report() throws -> ReportViews {
+        ReportViews(of: try named.indices.compactMap(views), options: options)
     }
 
-    private func isCurrent(_ report: ReportViews, _ found: [FileStamp], for item: PageItem) -> Bool {
-        zip(report.traces, zip(stamps, found)).allSatisfy { views, pair in
-            let (old, new) = pair
+    /// A trace, opened now or earlier; nil where there is no such number.
+    private func views(of trace: Int) throws -> TraceViews? {
+        guard named.indices.contains(trace) else { return nil }
+        if let known = opened[trace] { return known.views }
+        let paths = named.map(Self.place)
+        let stamp = FileStamp(of: paths[trace])
+        let views = try TraceViews(path: paths[trace], name: TraceNames.names(of: paths)[trace], options: options)
+        opened[trace] = Opened(views: views, stamp: stamp)
+        return views
+    }
+
+    /// Closes what is no more what its name stands for; all of it before anything is opened, as HDF5 takes two opens of one
+    /// file for the same.
+    private func closeFormer(for item: PageItem) {
+        for (trace, known) in opened.enumerated() {
+            guard let known else { continue }
+            let found = FileStamp(of: Self.place(of: named[trace]))
             // A capture writes all the time; its earlier steps stay as they are.
-            let mayGrow = !views.trace.isComplete && item != .page
-            return mayGrow ? old.identity == new.identity : old == new
+            let mayGrow = !known.views.trace.isComplete && item != .page
+            let isCurrent = mayGrow ? known.stamp.identity == found.identity : known.stamp == found
+            if !isCurrent { opened[trace] = nil }
         }
     }
 

@@ -1,6 +1,7 @@
 /// What the server takes of the machine, and what it waits for.
 public struct ServingLimits: Sendable {
-    /// Connections open at once; what comes beyond waits to be accepted.
+    /// Connections open at once; the last place is given to each new one, in place of the one that has been without a request
+    /// for the longest. Where none is without, what comes beyond waits to be accepted.
     public var connections = 128
     /// Seconds in which a request must have arrived, and for which a connection may be without one.
     public var idleSeconds = 10.0

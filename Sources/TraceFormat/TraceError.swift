@@ -49,7 +49,7 @@ public enum TraceError: Error, Sendable, Equatable, CustomStringConvertible {
         case .unfinished(let path):
             "\(path): already exists and may hold committed steps of an unfinished capture; choose another name, or overwrite it"
         case .cannotResume(let path, let reason): "\(path): cannot be resumed: \(reason)"
-        case .sameFile(let path): "\(path): a copy needs another name than its source"
+        case .sameFile(let path): "\(path): would be written over what is read; choose another name"
         case .notEnded(let path): "\(path): its run has not ended: recover it first"
         case .isCurrent(let path, let version): "\(path): is of format \(version) already; nothing to migrate"
         case .nothingCommitted(let path): "\(path): no step was committed: there is nothing to keep"

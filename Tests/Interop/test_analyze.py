@@ -254,7 +254,7 @@ def test_no_output_takes_the_place_of_an_input(tmp_path):
     for name in ("a.h5", "hard.h5", "soft.h5"):
         for command in (["analyze", path], ["sinks", path], ["trajectories", path], ["compare", other, path]):
             done = attntrace(*command, "--output", tmp_path / name, "--force")
-            assert done.returncode == 2 and "another name than its source" in done.stderr
+            assert done.returncode == 2 and "over what is read" in done.stderr
     assert path.read_bytes() == before and (tmp_path / "hard.h5").samefile(path)
 
 

@@ -423,7 +423,7 @@ def test_traces_beside_their_results(folder, tmp_path):
     other.mkdir()
     shutil.copy(copies / "m0.h5", other / "results.h5")
     done = attntrace("analyze", other, "--output", other, "--force")
-    assert done.returncode == 2 and "another name than its source" in done.stderr
+    assert done.returncode == 2 and "over what is read" in done.stderr
 
 
 def test_other_forms_of_each_result(folder, tmp_path):

@@ -378,7 +378,7 @@ def test_no_import_takes_the_place_of_its_file(tmp_path):
     path = save(tmp_path / "a.npz", **members(layer_0_full_attention=maps(T, T)))
     before = path.read_bytes()
     done = attntrace("import", path, "--output", path, "--force")
-    assert done.returncode == 2 and "another name than its source" in done.stderr and path.read_bytes() == before
+    assert done.returncode == 2 and "over what is read" in done.stderr and path.read_bytes() == before
 
 
 def test_an_existing_trace_stays(tmp_path):

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
 
 import h5py
@@ -124,6 +125,10 @@ REQUESTS = {
     "rebinding": (421, {"host": "evil.example"}), "rebinding with our name": (421, {"host": "127.0.0.1.evil.example"}),
     "another address": (421, {"host": "0.0.0.0"}), "empty host": (421, {"host": ""}),
     "as a proxy": (421, {"host": "evil.example", "target": "http://127.0.0.1/{token}/page.json"}),
+    "to another host": (421, {"target": "http://evil.example/{token}/page.json"}),
+    "to another host's page": (421, {"target": "http://evil.example/{token}/"}),
+    "to one that looks like ours": (421, {"target": "http://127.0.0.1@evil.example/{token}/"}),
+    "to none": (421, {"target": "http:///{token}/page.json"}),
     "two hosts": (400, {"fields": ["Host: evil.example"]}),
     "origin": (403, {"fields": ["Origin: https://evil.example"]}), "null origin": (403, {"fields": ["Origin: null"]}),
     "another port": (403, {"fields": ["Origin: http://127.0.0.1:1"]}),
@@ -245,7 +250,7 @@ def is_running(process):
         return False
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_it(traces, number):
     with Server(*traces) as running:
         readers = running.readers()
@@ -262,6 +267,29 @@ def test_signals_end_it(traces, number):
         assert readers and not any(map(is_running, readers))
         idle.close()
         begun.close()
+
+
+def test_nohup_keeps_it(traces):
+    process = subprocess.Popen(
+        [ATTNTRACE, "serve", traces[0]], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    url = process.stdout.readline().strip()
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.2)
+    with urllib.request.urlopen(url + "page.json", timeout=10) as answer:
+        assert answer.status == 200
+    process.terminate()
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_idle_connections_keep_nobody_out(server):
+    idle = [server.connect() for _ in range(300)]
+    start = time.monotonic()
+    assert server.get("page.json", timeout=9)[0] == 200
+    assert time.monotonic() - start < 5
+    for connection in idle:
+        connection.close()
 
 
 def test_port_taken(server, traces):
@@ -317,6 +345,27 @@ def test_truncated_and_replaced_while_served(traces, tmp_path):
         assert running.json("page.json")["traces"][0]["causal"] is True
 
 
+def test_damaged_trace_costs_the_others_nothing(traces, tmp_path):
+    first, second = (shutil.copy(trace, tmp_path) for trace in traces)
+    with Server(first, second) as running:
+        assert running.get("block/0/timeline")[0] == 200
+        os.truncate(first, 5000)
+        for item in ("block/0/map/2/1/0", "analysis/0.json", "page.json", "comparison.json"):
+            status, _, body = running.get(item)
+            assert status == 500
+            assert str(first) in json.loads(body)["error"]
+        assert running.block("1/received/0")["received"].ndim == 2
+        assert running.json("analysis/1.json")["metrics"]
+
+
+def test_start_names_the_damaged_trace(traces, tmp_path):
+    bad = shutil.copy(traces[0], tmp_path / "bad.h5")
+    os.truncate(bad, 5000)
+    done = attntrace("serve", traces[1], bad)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert str(bad) in done.stderr and str(traces[1]) not in done.stderr
+
+
 def test_reader_that_dies_is_replaced(traces):
     with Server(traces[0]) as running:
         [reader] = running.readers()
@@ -360,4 +409,58 @@ def test_browser_shows_a_map(server, browser):
     page.press("ArrowRight", "ArrowRight")
     page.wait("(before) => document.querySelector('#map canvas').toDataURL() !== before", before)
     assert any("/block/0/map/" in url for url in page.requests)
+    page.close()
+
+
+def test_browser_says_what_cannot_be_shown(traces, browser, tmp_path):
+    """In the server's words, where the reader looks; and the former map does not stand under another's title."""
+    path = shutil.copy(traces[0], tmp_path / "a.h5")
+    with Server(path) as running:
+        page = WatchedPage(browser, running.url, local=(running.url, "data:", "blob:"))
+        page.locator("#walk").scroll_into_view_if_needed()
+        os.remove(path)
+        page.press("]")
+        page.wait("() => document.getElementById('map-caption').textContent.endsWith('layer 1, mean over heads: could not be loaded')")
+        assert not page.locator("#map canvas").first.is_visible()
+        message = page.locator(".message").first
+        assert "no such file" in message.text_content() and str(path) in message.text_content()
+        box = message.bounding_box()
+        assert 0 <= box["y"] and box["y"] + box["height"] <= page.viewport_size["height"]
+        shutil.copy(traces[0], path)
+        page.press("]")
+        page.wait("() => document.getElementById('map-caption').textContent === 'Step 0, layer 2, mean over heads'")
+        assert page.locator("#map canvas").first.is_visible()
+        page.context.close()
+
+
+def test_browser_asks_a_busy_server_again(server, browser):
+    page = WatchedPage(browser, server.url, local=(server.url, "data:", "blob:"))
+    refused = []
+
+    def refuse(route):
+        refused.append(route.request.url)
+        route.fulfill(status=503, headers={"Retry-After": "1"}, content_type="application/json", body='{"error": "busy"}')
+
+    page.route("**/block/0/map/*/3/2", refuse, times=1)
+    page.select_option("#layer", "3")
+    page.select_option("#head", "2")
+    page.wait("() => document.getElementById('map-caption').textContent === 'Step 0, layer 3, head 2'")
+    assert refused and page.text_of("#messages") == ""
+    page.context.close()
+
+
+def test_browser_lets_go_of_what_nobody_looks_at(server, browser):
+    page = WatchedPage(browser, server.url, local=(server.url, "data:", "blob:"))
+    ended, held = [], []
+    page.on("requestfailed", lambda request: ended.append(request.url))
+    page.route("**/block/0/map/*/5/4", lambda route: held.append(route))
+    page.select_option("#layer", "5")
+    page.select_option("#head", "4")
+    for _ in range(6):
+        page.press("ArrowRight")
+    assert held[-1].request.url.endswith("/map/6/5/4") and len(held) > 3
+    assert ended == [route.request.url for route in held[:-1]]
+    page.unroute("**/block/0/map/*/5/4")
+    held[-1].continue_()
+    page.wait("() => document.getElementById('map-caption').textContent === 'Step 6, layer 5, head 4'")
     page.close()

@@ -26,25 +26,45 @@ class EmbeddedSource {
   }
 }
 
+/** Times that a busy server is asked again, and the seconds waited at most in between. */
+const RETRIES = { times: 5, longest: 5 };
+
 /** Data that a server answers for, relative to the page's address. */
 class RemoteSource {
-  async answer(path) {
-    let response;
+  /** The server's answer, asked for again where the server is busy; none where the signal says that nobody waits any more. */
+  async answer(path, signal) {
+    for (let asked = 0; ; asked++) {
+      const response = await this.ask(path, signal);
+      if (response.ok) return response;
+      if (response.status !== 503 || asked === RETRIES.times) throw new Error(`${path}: ${await this.reason(response)}`);
+      const seconds = Math.min(Number(response.headers.get("Retry-After")) || 1, RETRIES.longest);
+      await new Promise((done) => { setTimeout(done, 1000 * seconds); });
+      signal?.throwIfAborted();
+    }
+  }
+
+  async ask(path, signal) {
     try {
-      response = await fetch(new URL(path, document.baseURI), { credentials: "same-origin" });
+      return await fetch(new URL(path, document.baseURI), { credentials: "same-origin", signal });
     } catch (error) {
+      if (signal?.aborted) throw error;
       throw new Error(`${path}: the server does not answer (${error.message}); is \`attntrace serve\` still running?`);
     }
-    if (!response.ok) throw new Error(`${path}: the server answers ${response.status} ${response.statusText}`.trim());
-    return response;
+  }
+
+  /** Why there is no answer, in the server's own words where it has some. */
+  async reason(response) {
+    const isJSON = (response.headers.get("Content-Type") ?? "").startsWith("application/json");
+    if (isJSON) return (await response.json()).error;
+    return `the server answers ${response.status} ${response.statusText}`.trim();
   }
 
   async json(path) {
     return (await this.answer(`${path}.json`)).json();
   }
 
-  async bytes(path) {
-    return (await this.answer(path)).arrayBuffer();
+  async bytes(path, signal) {
+    return (await this.answer(path, signal)).arrayBuffer();
   }
 }
 
@@ -68,17 +88,32 @@ class BlockCache {
     return block;
   }
 
-  /** Promise of the block. */
-  get(path) {
+  /** Promise of the block. It is fetched no further once all who asked for it have let go of it by their signals. */
+  get(path, signal) {
     const block = this.peek(path);
     if (block) return Promise.resolve(block);
-    let promise = this.underWay.get(path);
-    if (!promise) {
-      promise = this.source.bytes(path).then((buffer) => this.keep(path, decodeBlock(buffer)))
-        .finally(() => this.underWay.delete(path));
-      this.underWay.set(path, promise);
-    }
-    return promise;
+    const fetching = this.underWay.get(path) ?? this.fetch(path);
+    fetching.waiting += 1;
+    signal?.addEventListener("abort", () => {
+      fetching.waiting -= 1;
+      if (fetching.waiting > 0) return;
+      this.end(path, fetching);
+      fetching.controller.abort();
+    }, { once: true });
+    return fetching.promise;
+  }
+
+  fetch(path) {
+    const fetching = { controller: new AbortController(), waiting: 0 };
+    fetching.promise = this.source.bytes(path, fetching.controller.signal)
+      .then((buffer) => this.keep(path, decodeBlock(buffer)))
+      .finally(() => this.end(path, fetching));
+    this.underWay.set(path, fetching);
+    return fetching;
+  }
+
+  end(path, fetching) {
+    if (this.underWay.get(path) === fetching) this.underWay.delete(path);
   }
 
   keep(path, block) {
@@ -103,7 +138,7 @@ class Source {
     this.cache = new BlockCache(this.from);
     this.analyses = new Map();
     this.wanted = [];
-    this.prefetching = 0;
+    this.ahead = new Map();
   }
 
   /** Runs something that reads: at once where all lies in the page (so that it is there in print), else when it is near. */
@@ -129,23 +164,35 @@ class Source {
     return this.cache.peek(`block/${trace}/${path}`);
   }
 
-  block(trace, path) {
-    return this.cache.get(`block/${trace}/${path}`);
+  /** Promise of a block; the signal, if any, says that it is not waited for any more. */
+  block(trace, path, signal) {
+    return this.cache.get(`block/${trace}/${path}`, signal);
   }
 
-  /** Fetches blocks that may soon be wanted, a few at a time; what fails is left to whoever asks for it. */
+  /**
+   * Fetches blocks that may soon be wanted, a few at a time, and lets go of those that were to be fetched before; what fails
+   * is left to whoever asks for it.
+   */
   prefetch(trace, paths) {
-    this.wanted = paths.map((path) => `block/${trace}/${path}`).filter((path) => !this.cache.peek(path));
-    const next = () => {
-      this.prefetching -= 1;
-      start();
-    };
-    const start = () => {
-      while (this.prefetching < PREFETCHES && this.wanted.length > 0) {
-        this.prefetching += 1;
-        this.cache.get(this.wanted.shift()).then(next, next);
-      }
-    };
-    start();
+    const wanted = paths.map((path) => `block/${trace}/${path}`).filter((path) => !this.cache.peek(path));
+    for (const [path, controller] of [...this.ahead].filter(([path]) => !wanted.includes(path))) {
+      this.ahead.delete(path);
+      controller.abort();
+    }
+    this.wanted = wanted.filter((path) => !this.ahead.has(path));
+    this.startPrefetches();
+  }
+
+  startPrefetches() {
+    while (this.ahead.size < PREFETCHES && this.wanted.length > 0) {
+      const path = this.wanted.shift();
+      const controller = new AbortController();
+      const next = () => {
+        if (this.ahead.get(path) === controller) this.ahead.delete(path);
+        this.startPrefetches();
+      };
+      this.ahead.set(path, controller);
+      this.cache.get(path, controller.signal).then(next, next);
+    }
   }
 }

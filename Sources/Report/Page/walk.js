@@ -30,21 +30,60 @@ class Walk {
     this.from = atOrBefore(trace.blocks.map.steps, this.step);
     this.wanted = `map/${this.from}/${this.layer}/${this.head}`;
     byId("map").setAttribute("aria-busy", "true");
-    this.when(this.wanted, (block) => {
-      this.show(block);
-      byId("map").setAttribute("aria-busy", "false");
-      this.prefetch();
-    });
-    if (trace.blocks.received) this.when(this.context.receivedPath(), (block) => this.showSinks(block));
+    this.loadMap();
+    if (trace.blocks.received) this.loadSinks();
   }
 
-  /** Hands a block on: in this frame if it is at hand, else when it has come and is still wanted. */
-  when(path, action) {
-    const trace = this.state.trace;
+  /** Shows the map wanted: in this frame if it is at hand, else when it has come, unless another one is wanted by then. */
+  loadMap() {
+    const former = this.loading;
+    const loading = new AbortController();
+    this.loading = loading;
+    const block = this.context.peek(this.wanted);
+    if (block) {
+      former?.abort();
+      return this.arrive(block);
+    }
+    const coming = this.context.source.block(this.state.trace, this.wanted, loading.signal);
+    // Let go of only now: what is under way may be what is wanted.
+    former?.abort();
+    this.context.source.prefetch(this.state.trace, []);
+    coming.then((block) => {
+      if (this.loading === loading) this.arrive(block);
+    }).catch((error) => {
+      if (this.loading === loading) this.miss(error);
+    });
+  }
+
+  arrive(block) {
+    this.show(block);
+    byId("map").setAttribute("aria-busy", "false");
+    this.prefetch();
+  }
+
+  /** Says that the map wanted could not be had, and shows none: not the former one. */
+  miss(error) {
+    this.content = null;
+    byId("map").style.visibility = "hidden";
+    byId("map").setAttribute("aria-busy", "false");
+    byId("map-caption").textContent = `${this.title}: could not be loaded`;
+    byId("map-notes").textContent = "";
+    this.read(null);
+    complain(`Could not load: ${error.message}`);
+  }
+
+  loadSinks() {
+    const { trace } = this.state;
+    const path = this.context.receivedPath();
     const block = this.context.peek(path);
-    if (block) return action(block);
-    const isWanted = () => trace === this.state.trace && (path === this.wanted || path === this.context.receivedPath());
-    this.context.load(this.context.block(path), isWanted, action);
+    if (block) return this.showSinks(block);
+    this.context.load(this.context.block(path), () => trace === this.state.trace && path === this.context.receivedPath(),
+      (block) => this.showSinks(block));
+  }
+
+  /** What the map wanted is called. */
+  get title() {
+    return `Step ${this.step}, layer ${this.layer}, ${this.head === "mean" ? "mean over heads" : `head ${this.head}`}`;
   }
 
   /** Asks for the maps that the next moves may want, the nearest first. */
@@ -62,6 +101,8 @@ class Walk {
   }
 
   sayThatThereAreNone() {
+    this.loading?.abort();
+    this.loading = null;
     byId("map-caption").textContent = "No maps in this trace";
     byId("map-notes").replaceChildren(make("p", {}, "Full attention was not recorded. Capture with --record maps or --record qk to walk "
       + "through maps; what each key received is below."));
@@ -108,7 +149,8 @@ class Walk {
       columnMarks: this.sinkColumns(), followColumn: followed < frame.columns ? followed : -1,
       followRow: follow === null ? -1 : frame.positions.findIndex((position) => position <= follow && follow < position + span),
     };
-    const title = `Step ${this.step}, layer ${this.layer}, ${this.head === "mean" ? "mean over heads" : `head ${this.head}`}`;
+    const { title } = this;
+    byId("map").style.visibility = "";
     this.map.canvas.setAttribute("aria-label", `Attention map. ${title}. ${frame.rows} queries by ${frame.columns} keys. `
       + "Arrow keys move from cell to cell, Enter follows the key.");
     byId("map-caption").textContent = title;

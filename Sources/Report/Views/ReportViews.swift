@@ -18,10 +18,16 @@ public final class ReportViews: Sendable {
     /// Opens the traces.
     ///
     /// Throws ``TraceError`` and ``HDF5Error``.
-    public init(paths: [String], options: ReportOptions = ReportOptions()) throws {
-        traces = try zip(paths, TraceNames.names(of: paths)).map { path, name in
+    public convenience init(paths: [String], options: ReportOptions = ReportOptions()) throws {
+        let traces = try zip(paths, TraceNames.names(of: paths)).map { path, name in
             try TraceViews(path: path, name: name, options: options)
         }
+        self.init(of: traces, options: options)
+    }
+
+    /// Puts traces that are open on one page.
+    public init(of traces: [TraceViews], options: ReportOptions) {
+        self.traces = traces
         self.options = options
     }
 

@@ -1,13 +1,13 @@
 import Foundation
 
 /// What traces are called on a page.
-enum TraceNames {
+public enum TraceNames {
     /// The file's own name.
     static func last(of path: String) -> String { URL(fileURLWithPath: path).lastPathComponent }
 
     /// A name for each path, all different: the file's, with its folder where two are equal, with a number where that does
     /// not help.
-    static func names(of paths: [String]) -> [String] {
+    public static func names(of paths: [String]) -> [String] {
         let plain = paths.map(last)
         let withFolder = zip(paths, plain).map { path, name in
             guard plain.count(where: { $0 == name }) > 1 else { return name }

@@ -75,8 +75,7 @@ struct ServeCommand: ReadsTraces {
             }
             ended.signal()
         }
-        let signals = [SIGINT, SIGTERM].map { number in
-            signal(number, SIG_IGN)
+        let signals = Self.endings().map { number in
             let caught = DispatchSource.makeSignalSource(signal: number, queue: .global())
             caught.setEventHandler {
                 beforeEnd()
@@ -91,6 +90,15 @@ struct ServeCommand: ReadsTraces {
         for caught in signals { caught.cancel() }
         if let error = failure.withLock({ $0 }) { throw error }
         return 0
+    }
+
+    /// The signals that end it, ignored from here on otherwise: Ctrl-C, `kill`, and a closed terminal unless `nohup` says not to mind
+    /// that.
+    private static func endings() -> [Int32] {
+        let former = signal(SIGHUP, SIG_IGN)
+        for number in [SIGINT, SIGTERM] { signal(number, SIG_IGN) }
+        let isMinded = unsafeBitCast(former, to: Int.self) != unsafeBitCast(SIG_IGN, to: Int.self)
+        return isMinded ? [SIGINT, SIGTERM, SIGHUP] : [SIGINT, SIGTERM]
     }
 
     private func announce(_ address: PageServer.Address) throws {

@@ -192,8 +192,7 @@ enum ReadingGuard {
         let number = status & 0x7f
         let code = (status >> 8) & 0xff
         if number == 0, code != hung { return .exited(code) }
-        // A child that is killed outright is so by a system short of memory: a person would have meant the parent.
-        let isFull = number == SIGKILL || usage.ru_maxrss > limit / 1024 / 4 * 3
+        let isFull = usage.ru_maxrss > limit / 1024 / 4 * 3
         let isOurs = traps.contains(number)
         switch number {
         case 0:
@@ -201,6 +200,9 @@ enum ReadingGuard {
             return failed(.hang, "a call of libhdf5 took more than \(seconds) s (\(timeoutVariable) allows more)")
         case _ where isFull && (number == SIGKILL || isOurs || crashes.contains(number)):
             return failed(.memory, "reading it took more than \(ByteCount.text(limit)) of memory")
+        case SIGKILL:
+            // Mostly by a system short of memory: a person would have meant the parent.
+            return failed(.memory, "reading it was killed (signal 9), perhaps because the system was short of memory")
         case _ where isOurs:
             return failed(.crash, "reading it crashed attntrace (signal \(number)); please report it")
         case _ where crashes.contains(number):
