@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from browsing import LOCAL, WatchedPage, open_report, served
+from reports import Report
 from support import answer, answer_json, capture
 
 HOSTILE = (
@@ -393,3 +394,135 @@ def test_the_map_is_read_by_keyboard_alone(page):
     assert page.input_value("#step") == "0"
     page.press("Enter")
     assert "following 1 " in page.text_of("#following")
+
+
+def test_a_trace_without_steps_shows_its_facts(browser, shown, tmp_path):
+    path = tmp_path / "none.h5.partial"
+    path.write_bytes(shown["received"].read_bytes())
+    with h5py.File(path, "r+") as f:
+        f["committed_steps"][()] = 0
+        f.attrs["is_complete"] = f.attrs["is_complete"].dtype.type(0)
+    report = tmp_path / "none.html"
+    answer("report", path, shown["received"], "--output", report)
+    page = open_report(browser, report, "#t=1")
+    page.check_quiet()
+    page.evaluate("location.hash = '#t=0'")
+    page.wait("() => document.getElementById('controls').hidden")
+    page.settle()
+    assert page.locator("main > section:visible").evaluate_all("(all) => all.map((each) => each.id)") == ["captured", "compare"]
+    assert "No step of the run is whole yet" in page.text_of("#summary") and page.locator("#facts .facts").count() == 4
+    page.press("ArrowRight", "End", "p")
+    page.evaluate("location.hash = '#t=1&s=2'")
+    page.wait("() => !document.getElementById('controls').hidden && document.getElementById('step-value').textContent.startsWith('2 of')")
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def thinned(shown, tmp_path_factory):
+    """A page of so few bytes that steps are left out of text, maps and received means: its path and what is kept."""
+    folder = tmp_path_factory.mktemp("thinned")
+    trace = capture(folder / "long.h5", "--gen-length", 96, "--block-length", 96, "--record", "maps")
+    answer("report", trace, "--output", folder / "long.html", "--size-limit", "690kB")
+    return trace, folder / "long.html", Report(folder / "long.html").page["traces"][0]["blocks"]
+
+
+def test_text_and_sinks_of_a_thinned_page_are_of_the_steps_that_it_names(browser, thinned):
+    trace, path, blocks = thinned
+    kept = np.array(blocks["timeline"]["steps"])
+    step = int(next(step for step in range(40, 96) if step not in kept))
+    nearest = int(kept[kept <= step].max())
+    with h5py.File(trace) as f:
+        masked, unmasked_at = f["is_masked"][nearest], f["unmask_step"][()]
+    page = open_report(browser, path, f"#s={step}")
+    page.locator("#text").scroll_into_view_if_needed()
+    page.wait("(step) => document.getElementById('text-notes').textContent.includes(`of step ${step}.`)", nearest)
+    chips = page.eval_on_selector_all("#text .chip", "(all) => all.map((each) => each.classList.contains('masked'))")
+    assert chips == (masked.astype(bool) & (unmasked_at != nearest)).tolist() and any(chips)
+    # Marks over the columns of a map are the sinks of its own step, as far as they are kept.
+    shown_step = max(each for each in blocks["map"]["steps"] if each <= step)
+    assert f"this is step {shown_step}." in page.text_of("#map-notes")
+    sinks = Report(path).block("received/0")["sinks"]
+    received_steps = np.array(blocks["received"]["steps"])
+    row = sinks[received_steps.searchsorted(shown_step, "right") - 1]
+    span, key_span = blocks["map"]["span"], blocks["received"]["keySpan"]
+    wanted = sorted({int(key) * key_span // span for key in np.flatnonzero(row == 1)})
+    assert wanted
+    said = page.get_attribute("#map canvas", "aria-label")
+    assert f"Sinks at {', '.join(str(column * span) for column in wanted)}. " in said
+    page.close()
+
+
+def test_what_a_causal_drift_means_is_said(page):
+    go(page, 1, 3, 2, "mean", 4)
+    page.wait("() => document.getElementById('drift-lead').textContent.includes('mean over all rows so far; sinks on the last 16 rows')")
+    assert "over all rows so far" in page.text_of("#drift-caption") and "over all rows so far" in page.text_of("#drift-legend")
+    assert "over all rows so far" in page.text_of("#follow figure .notes")
+    assert "per layer, its heads averaged first" in page.text_of("#drift-notes")
+    go(page, 0, 3, 2, "mean")
+    assert "so far" not in page.text_of("#drift-lead") and "so far" not in page.text_of("#drift-caption")
+
+
+def test_numbers_of_the_drift_follow_it(page, shown):
+    go(page, 1, 0, 0)
+    page.locator("#drift-numbers summary").click()
+    rows = lambda: page.eval_on_selector_all("#drift-numbers tbody tr", "(all) => all.map((row) => [...row.cells].map((cell) => cell.textContent))")
+    # A window of 16 rows needs 32: the rule says nothing of the first step where fewer are seen.
+    report = Report(shown["both"])
+    for layer in (0, 2):
+        go(page, 1, 0, layer)
+        block = report.block(f"received/{layer}", 1)
+        read = rows()
+        values, sinks = block["received"].ravel()[:len(read)], block["sinks"].ravel()[:len(read)]
+        for (_, _, _, value, sink), wanted, flag in zip(read, values, sinks):
+            assert (value == "–") if np.isnan(wanted) else abs(float(value) - wanted) <= 6e-3 * wanted
+            assert sink == ("–" if flag == 255 else str(flag))
+    assert "8-bit codes" in page.text_of("#drift-numbers caption")
+    assert "8-bit codes" in page.get_attribute("#drift-numbers .table-foot button", "title")
+    go(page, 1, 0, 0)
+
+
+def test_arrows_scroll_a_table_that_has_the_focus(page):
+    table_of(page, "Sink score by layer and head")
+    page.evaluate("document.querySelector('#charts .table-scroll').focus()")
+    page.press("ArrowRight", "End")
+    assert page.input_value("#step") == "0"
+    page.press("]")
+    assert page.input_value("#layer") == "1"
+
+
+def test_printed_tables_fit_the_paper(browser, shown):
+    page = open_report(browser, shown["both"])
+    page.page.set_viewport_size({"width": 720, "height": 1000})
+    page.page.emulate_media(media="print")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.settle()
+    widths = page.eval_on_selector_all("table", "(all) => all.map((each) => each.getBoundingClientRect().width)")
+    assert widths and max(widths) <= 720
+    page.close()
+
+
+def test_causal_maps_of_selected_queries_keep_their_rows_apart(browser, tmp_path):
+    trace = capture(tmp_path / "q.h5", "--model", "tiny-ar", "--max-new-tokens", 120, "--record", "maps", "--queries", "0-4,7,9-40,43,45,60-101")
+    answer("report", trace, "--output", tmp_path / "q.html", "--size-limit", "560kB")
+    report = Report(tmp_path / "q.html")
+    kept = report.page["traces"][0]["blocks"]["map"]
+    span, step, last = kept["span"], kept["steps"][0], report.page["traces"][0]["steps"][-1]
+    assert span > 1
+    block = report.block(f"map/{step}/2/mean")
+    with h5py.File(trace) as f:
+        queries = f["query"][()]
+        weights = f["maps/attention"][0, 2].astype(np.float64).mean(0)
+    assert block["lengths"].sum() == len(queries)
+    page = open_report(browser, tmp_path / "q.html", f"#s={last}&l=2")
+    rows, columns = block["weights"].shape
+    for row in range(rows):
+        first, length = int(block["queries"][row]), int(block["lengths"][row])
+        inside = (queries >= first) & (queries < first + length)
+        keys = np.arange(span)
+        seen = keys <= queries[inside][:, None]
+        wanted = weights[inside][:, :span][seen].mean()
+        read = float(hover(page, row, 0, rows, columns))
+        assert abs(read - wanted) <= tolerance(wanted, block["peak of weights"]), (row, first)
+        name = f" {first}–{first + length - 1}" if length > 1 else f" {first}"
+        assert page.text_of("#map-readout div:nth-child(2) dd").endswith(name)
+    page.close()

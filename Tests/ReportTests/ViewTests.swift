@@ -97,6 +97,24 @@ struct ViewTests {
         let trace = try Trace(path: folder("a.h5"))
         let block = try self.block(of: trace, span: 2, step: 0)
         #expect(block.arrays[1].storage == .int32([0, 2, 4, 7]))
+        #expect(block.arrays[2].storage == .int32([1, 2, 1, 1]))
+    }
+
+    @Test("Blocks asked for are as stored, those of a page are codes")
+    func exactBlocks() throws {
+        let folder = try TemporaryFolder()
+        try SyntheticRun(signals: [.received, .maps]).write(to: folder("a.h5"))
+        let views = try TraceViews(path: folder("a.h5"))
+        let head = try #require(views.trace.plan.heads.first)
+        let layer = try #require(views.trace.plan.layers.first)
+        let map = try views.trace.map(step: 2, layer: 0, head: 0)
+        let block = try views.block(.map(step: 2, layer: layer, head: head))
+        #expect(block.arrays[0].storage == .float32(map.values))
+        for part in views.parts {
+            try views.forEachBlock(of: part) { path, block in
+                if case .float32 = block.arrays[0].storage { Issue.record("\(path) is not in codes") }
+            }
+        }
     }
 
     @Test("Received means are received sums over the queries that see a key")
@@ -139,7 +157,7 @@ struct ViewTests {
                 try views.block(try #require(BlockPath(path)))
             }
         }
-        #expect(try views.block(.map(step: 1, layer: 0, head: 1)).arrays.count == 2)
+        #expect(try views.block(.map(step: 1, layer: 0, head: 1)).arrays.count == 3)
     }
 
     @Test("An unfinished run gives a page")

@@ -40,6 +40,14 @@ function sentence(quantity) {
   return `${meaning.charAt(0).toUpperCase()}${meaning.slice(1)}.${cumulative}`;
 }
 
+/** That scores in units of one kind of trace are none to set against another's. */
+function unitWarning(score) {
+  return score.unit === "window" || score.unit === "sum"
+    ? `In units of “${score.unit}”: scores of a causal trace (window: times uniform attention, over its last rows) and of a diffusion `
+      + "trace (sum: attention summed over all rows) are not to be set against each other. "
+    : "";
+}
+
 /** Says that a figure is not there, and why. */
 function absentFigure(parent, title, why) {
   parent.append(make("figure", { class: "chart absent" }, make("h3", {}, title),
@@ -96,7 +104,7 @@ class AnalysisView {
     const score = quantities.find("top_score");
     if (score) {
       matrixFigure(parent, {
-        title: "Sink score by layer and head", quantity: score, note: `${sentence(score)} Click a cell to look at its layer and head.`,
+        title: "Sink score by layer and head", quantity: score, note: `${sentence(score)} ${unitWarning(score)}Click a cell to look at its layer and head.`,
         onChoose: ({ row, column }) => this.choose(row === null ? null : score.axes.layer[row], column === null ? null : score.axes.head[column]),
       });
     } else {

@@ -27,6 +27,9 @@ function valuesOfCodes(peak) {
   return table;
 }
 
+/** What is to be said of numbers that are codes. */
+const CODED = "Values are 8-bit codes, each shown with how far it may be off; attntrace serve and analyze give the stored ones.";
+
 /** How far a value may lie from the one that its code stands for: half a step of the code; 0 where it is no code. */
 function codeError(value, peak) {
   if (!peak) return 0;

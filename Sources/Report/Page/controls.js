@@ -2,6 +2,7 @@
 // Step, layer, head, trace: the bar of controls and the keys.
 
 const PLAY_INTERVAL = 250;
+const SCROLLING = new Set(["ArrowLeft", "ArrowRight", "Home", "End"]);
 
 class Controls {
   constructor(context) {
@@ -10,9 +11,9 @@ class Controls {
     this.timer = 0;
     this.connect();
     this.fill();
-    this.state.listen(["trace"], () => this.fill());
+    this.state.listen(["trace"], () => this.fill(), { evenWithoutSteps: true });
     this.state.listen(["trace", "step", "layer", "head", "follow", "scale", "stretch"], () => this.show());
-    this.show();
+    if (this.state.hasSteps) this.show();
   }
 
   get place() {
@@ -113,6 +114,9 @@ class Controls {
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
+    if (!this.state.hasSteps && event.key !== "?") return;
+    // What scrolls keeps the keys that scroll it.
+    if (SCROLLING.has(event.key) && event.target.closest(".table-scroll, .prompt")) return;
     const tag = event.target.tagName;
     const isSlider = event.target === byId("step");
     if (tag === "SELECT" || tag === "TEXTAREA" || (tag === "INPUT" && event.target.type !== "checkbox" && !isSlider)) return;

@@ -1,6 +1,13 @@
 "use strict";
 // Drift: what each key receives, step by step; sinks hatched, trajectories drawn over it.
 
+/** What the received means of a trace are, in a sentence. */
+function receivedMeaning(trace) {
+  if (!trace.causal) return "Mean attention that each key receives, by step.";
+  const sinks = trace.window === null ? "sinks likewise" : `sinks on the last ${trace.window} rows`;
+  return `Mean attention that each key receives, by step: mean over all rows so far; ${sinks}.`;
+}
+
 class Drift {
   constructor(context) {
     this.context = context;
@@ -27,6 +34,7 @@ class Drift {
   update() {
     byId("drift").hidden = !this.kept;
     if (!this.kept) return;
+    byId("drift-lead").textContent = receivedMeaning(this.context.trace);
     const path = this.context.receivedPath();
     const { trace } = this.state;
     this.context.load(this.context.block(path), () => trace === this.state.trace && path === this.context.receivedPath(),
@@ -50,21 +58,22 @@ class Drift {
       lines: byId("drift-lines").checked && !single ? this.trajectories(layer) : null,
       followColumn: follow === null ? -1 : Math.floor(follow / keySpan),
     };
-    byId("drift-caption").textContent = `${title}: steps down, positions across`;
+    byId("drift-caption").textContent = `${title}: steps down, positions across${trace.causal ? "; mean over all rows so far" : ""}`;
     this.map.canvas.setAttribute("aria-label", `Drift. ${title}. Received mean of ${columns} keys over ${rows} steps. `
       + "Arrow keys move from cell to cell, Enter follows the key.");
-    scale.legend(byId("drift-legend"), "received mean");
+    scale.legend(byId("drift-legend"), trace.causal ? "received mean, over all rows so far" : "received mean");
     const notes = [];
     if (head !== "mean" && !single) notes.push("The page keeps no single heads; this is the mean over heads.");
     if (single) notes.push("Trajectories are of the layer with its heads averaged: choose the mean over heads to see them.");
     if (keySpan > 1) notes.push(`A cell is the mean over ${keySpan} positions.`);
     if (steps.length < trace.steps.length) notes.push(`${steps.length} of ${trace.steps.length} steps are kept.`);
     if (block.sinks.values.includes(255)) notes.push("At steps without hatching the rule may say nothing: too few rows.");
-    const rule = this.analysis?.rule.replace(/, per \w+$/, "");
-    if (rule) notes.push(`Sinks by ${rule}, ${single ? "of this head" : "of the layer with its heads averaged first"}.`);
+    notes.push(`Sinks by ${trace.rule}, ${single ? "of this head by itself" : "per layer, its heads averaged first"}.`);
+    if (block.received.peak) notes.push(CODED);
     byId("drift-notes").textContent = notes.join(" ");
     this.map.show(this.content);
     this.markStep();
+    this.fillNumbers();
   }
 
   /** Trajectories of a layer as places in the map. */
@@ -91,11 +100,12 @@ class Drift {
     const position = cell.column * this.kept.keySpan;
     const isSink = this.block.sinks.values[cell.row * this.content.columns + cell.column] === 1;
     const fed = this.words ? this.words.fed(step, position) : "";
+    const remark = this.words?.remark(step, "the token is");
     const value = this.map.value(cell);
     out.replaceChildren(`Step ${step}, position ${position} `,
       make("bdi", { class: "token" }, fed === "▒" ? "[mask]" : visible(fed || finalText(this.context.trace, position))),
       ": ", make("span", { id: "drift-value", "data-value": Number.isNaN(value) ? "" : value }, Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.block.received.peak))),
-      isSink ? " · sink" : "");
+      isSink ? " · sink" : "", remark ? ` · ${remark}` : "");
   }
 
   choose(cell) {
@@ -105,24 +115,29 @@ class Drift {
   }
 
   numbers() {
-    const details = make("details", { class: "numbers" }, make("summary", {}, "Numbers"));
-    details.addEventListener("toggle", () => {
-      if (!details.open || !this.block) return;
-      const { columns, rows, values } = this.content;
-      const list = [];
-      for (let row = 0; row < rows; row++) {
-        for (let column = 0; column < columns; column++) {
-          const value = values[row * columns + column];
-          list.push([this.kept.steps[row], column * this.kept.keySpan, finalText(this.context.trace, column * this.kept.keySpan),
-            Number.isNaN(value) ? null : value, this.block.sinks.values[row * columns + column]]);
-        }
+    this.details = make("details", { class: "numbers" }, make("summary", {}, "Numbers"));
+    this.details.addEventListener("toggle", () => this.fillNumbers());
+    return this.details;
+  }
+
+  /** The numbers of what is drawn as a table, where they are wanted. */
+  fillNumbers() {
+    if (!this.details.open || !this.block) return;
+    const { columns, rows, values } = this.content;
+    const list = [];
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        const [value, sink] = [values[row * columns + column], this.block.sinks.values[row * columns + column]];
+        list.push([this.kept.steps[row], column * this.kept.keySpan, finalText(this.context.trace, column * this.kept.keySpan),
+          Number.isNaN(value) ? null : value, sink === 255 ? null : sink]);
       }
-      details.replaceChildren(details.firstElementChild, dataTable({
-        caption: byId("drift-caption").textContent, rows: list, name: `drift-layer-${this.state.layer}`,
-        columns: [{ name: "step" }, { name: "position" }, { name: "token" }, { name: "received mean" }, { name: "sink" }],
-      }));
-    });
-    return details;
+    }
+    const site = this.context.receivedPath().split("/").slice(1);
+    this.details.replaceChildren(this.details.firstElementChild, dataTable({
+      caption: byId("drift-caption").textContent, rows: list, isCoded: Boolean(this.block.received.peak),
+      name: `drift-layer-${site[0]}${site.length > 1 ? `-head-${site[1]}` : ""}`,
+      columns: [{ name: "step" }, { name: "position" }, { name: "token" }, { name: "received mean" }, { name: "sink" }],
+    }));
   }
 
   /** A small map of each layer; loaded as it nears the window. */

@@ -38,7 +38,7 @@ function shown(value, digits = 6) {
 
 /** A number and how far it may be off, written no finer than that. */
 function shownWithin(value, error) {
-  if (error === 0 || Number.isNaN(value)) return shown(value, 4);
+  if (error === 0 || Number.isNaN(value)) return shown(value);
   const places = Math.max(0, 1 - Math.floor(Math.log10(error)));
   return `${value.toFixed(places)} ± ${error.toFixed(places)}`;
 }

@@ -54,13 +54,17 @@ class Follow {
   describe(trace, position) {
     const token = trace.tokens[position];
     const region = token.region === null ? "" : ` Region ${trace.regions[token.region].name}.`;
-    const came = token.unmaskStep === -1 ? "A token of the prompt." : token.unmaskStep === -2 ? "Never unmasked."
+    const came = position < trace.promptLength ? "A token of the prompt."
+      : token.unmaskStep === -1 ? "Generated; at which step is not recorded." : token.unmaskStep === -2 ? "Never unmasked."
       : trace.causal ? `Generated at step ${token.unmaskStep}.` : `Unmasked at step ${token.unmaskStep}.`;
     return came + region;
   }
 
   show(blocks, cell) {
+    const { trace } = this.context;
     const { keySpan, layers, steps } = this.kept;
+    const isCoded = blocks.some((block) => block.received.peak);
+    this.peaks = blocks.map((block) => block.received.peak);
     const rows = blocks.map((block) => {
       const width = block.received.shape[1];
       return steps.map((_, step) => (cell < width ? block.received.values[step * width + cell] : NaN));
@@ -69,7 +73,7 @@ class Follow {
     const chosen = Math.max(0, layers.indexOf(this.state.layer));
     const options = {
       title: `What it receives, layer ${layers[chosen]}, ${head}`, xTitle: "step", yTitle: "received mean", x: steps,
-      note: keySpan > 1 ? `Mean over the ${keySpan} positions of its cell.` : "", class: "chart small",
+      note: [trace.causal ? receivedMeaning(trace) : "", keySpan > 1 ? `Mean over the ${keySpan} positions of its cell.` : "", isCoded ? CODED : ""].join(" ").trim(), isCoded, class: "chart small",
       series: [{ name: "received mean", values: rows[chosen].map((value) => (Number.isNaN(value) ? null : value)) }],
       onChoose: (place) => this.state.set({ step: steps[place] }), name: "received-by-followed-token",
     };
@@ -92,7 +96,12 @@ class Follow {
   }
 
   read(cell) {
-    this.readout.textContent = cell
-      ? `Layer ${this.kept.layers[cell.row]}, step ${this.kept.steps[cell.column]}: ${shown(this.map.value(cell), 4)}` : "\u00a0";
+    if (!cell) {
+      this.readout.textContent = "\u00a0";
+      return;
+    }
+    const value = this.map.value(cell);
+    this.readout.textContent = `Layer ${this.kept.layers[cell.row]}, step ${this.kept.steps[cell.column]}: `
+      + (Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.peaks[cell.row])));
   }
 }

@@ -38,7 +38,7 @@ function lineLegend(series) {
 
 /**
  * A figure of lines. {title, note, xTitle, yTitle, x, series: [{name, values, band: {low, high}}], from0, current,
- * onChoose(place), name}; values are null where undefined.
+ * onChoose(place), name, isCoded}; values are null where undefined.
  */
 class LineFigure {
   constructor(parent, options) {
@@ -74,7 +74,7 @@ class LineFigure {
     }
     const rows = x.map((at, place) => [at, ...series.flatMap((each) =>
       each.band ? [each.values[place], each.band.low[place], each.band.high[place]] : [each.values[place]])]);
-    return { caption: `${title} (${yTitle})`, columns, rows, name: name ?? title };
+    return { caption: `${title} (${yTitle})`, columns, rows, name: name ?? title, isCoded: this.options.isCoded };
   }
 
   draw() {
@@ -99,7 +99,7 @@ class LineFigure {
             filter: (item) => !item.dataset.isBand,
             callbacks: {
               title: (items) => `${xTitle} ${items[0]?.label ?? ""}`,
-              label: (item) => `${item.dataset.label}: ${shown(item.raw)}`,
+              label: (item) => `${item.dataset.label}: ${shown(item.raw, this.options.isCoded ? 3 : 6)}`,
             },
           },
         },

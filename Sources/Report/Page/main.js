@@ -14,7 +14,7 @@ function setUpContents() {
     link.addEventListener("click", (event) => { event.preventDefault(); go(section.id); });
     return make("li", {}, link);
   }));
-  document.querySelector("[data-goto]").addEventListener("click", (event) => { event.preventDefault(); go(event.target.dataset.goto); });
+  document.querySelector("[data-goto]").onclick = (event) => { event.preventDefault(); go(event.target.dataset.goto); };
 }
 
 /** Loads what belongs to the trace looked at: its timeline, and its analysis. */
@@ -32,6 +32,11 @@ function loadTrace(context, views) {
   views.drift.analysis = null;
   views.analysis.waiting();
   showFacts(context);
+  for (const element of document.querySelectorAll("#controls, main > section:not(#captured, #compare)")) {
+    element.hidden = !context.state.hasSteps;
+  }
+  setUpContents();
+  if (!context.state.hasSteps) return;
   context.load(context.block("timeline"), isWanted, (timeline) => use(new Words(context.trace, timeline), timeline));
   context.load(context.source.analysis(trace), isWanted, (analysis) => {
     views.analysis.show(analysis);
@@ -44,7 +49,7 @@ async function start() {
   setUpTheme();
   const source = new Source();
   const page = await source.page();
-  const state = new State();
+  const state = new State(page);
   const context = new Context(page, source, state);
   Object.assign(state, state.recall(page));
   document.title = `${page.title} — attention`;
@@ -52,12 +57,11 @@ async function start() {
   byId("producer").textContent = `Made by ${page.producer}.`;
   byId("main").hidden = false;
   byId("compare").hidden = page.traces.length < 2;
-  setUpContents();
   const views = {
     controls: new Controls(context), walk: new Walk(context), follow: new Follow(context), text: new TextView(context),
     drift: new Drift(context), analysis: new AnalysisView(context),
   };
-  state.listen(["trace"], () => loadTrace(context, views));
+  state.listen(["trace"], () => loadTrace(context, views), { evenWithoutSteps: true });
   for (const name of ["trace", "step", "layer", "head", "follow", "scale", "stretch"]) state.changed.add(name);
   state.announce();
   addEventListener("hashchange", () => state.set(state.recall(page)));

@@ -3,7 +3,8 @@
 
 /** Trace, step, layer, head and followed token, and the scale of the maps; kept in the address of the page. */
 class State {
-  constructor() {
+  constructor(page) {
+    this.page = page;
     this.trace = 0;
     this.step = 0;
     this.layer = 0;
@@ -17,9 +18,17 @@ class State {
     this.rememberSoon = whenQuiet(() => this.remember(), 300);
   }
 
-  /** Calls action(changed names) in the frame after something of `names` has changed. */
-  listen(names, action) {
-    this.listeners.push({ names, action });
+  /** Whether the trace looked at has any step; of one that has none there is nothing to draw. */
+  get hasSteps() {
+    return this.page.traces[this.trace].steps.length > 0;
+  }
+
+  /**
+   * Calls action(changed names) in the frame after something of `names` has changed. While a trace without steps is looked
+   * at, only those are called that ask for it.
+   */
+  listen(names, action, { evenWithoutSteps = false } = {}) {
+    this.listeners.push({ names, action, evenWithoutSteps });
   }
 
   /** Changes what is named; steps, layers and heads are recorded indices. */
@@ -37,7 +46,8 @@ class State {
     this.frame = 0;
     const changed = this.changed;
     this.changed = new Set();
-    for (const { names, action } of this.listeners) {
+    for (const { names, action, evenWithoutSteps } of this.listeners) {
+      if (!this.hasSteps && !evenWithoutSteps) continue;
       if (names.some((name) => changed.has(name))) action(changed);
     }
     this.rememberSoon();
@@ -45,7 +55,7 @@ class State {
 
   /** Writes the state into the address. */
   remember() {
-    const parts = { t: this.trace, s: this.step, l: this.layer, h: this.head };
+    const parts = { t: this.trace, s: this.step ?? 0, l: this.layer, h: this.head };
     if (this.follow !== null) parts.f = this.follow;
     if (this.scale !== "root") parts.c = this.scale;
     if (this.stretch) parts.x = 1;

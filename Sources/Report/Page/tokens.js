@@ -26,9 +26,20 @@ class Words {
     this.rows = new Map(trace.blocks.timeline.steps.map((step, row) => [step, row]));
   }
 
+  /** The step whose text is shown for one: the nearest kept at or before it. Tokens of a causal trace stay as they are. */
+  stepShown(step) {
+    return this.trace.causal ? step : atOrBefore(this.trace.blocks.timeline.steps, step);
+  }
+
+  /** Says that the text is of another step, where it is; else "". */
+  remark(step, what) {
+    const shownStep = this.stepShown(step);
+    return shownStep === step ? "" : `The page keeps no text of step ${step}; ${what} of step ${shownStep}.`;
+  }
+
   /** Place of a position at a step in the arrays of the timeline; -1 where the timeline has none. */
   place(step, position) {
-    const row = this.rows.get(step);
+    const row = this.rows.get(this.stepShown(step));
     return row === undefined || position >= this.timeline.fed.shape[1] ? -1 : row * this.timeline.fed.shape[1] + position;
   }
 

@@ -114,20 +114,21 @@ class Walk {
     const { span } = blocks.map;
     const [rowCount, columnCount] = block.weights.shape;
     const columns = causal ? Math.ceil(keys / span) : columnCount;
-    if (!causal) return { columns, rows: rowCount, positions: [...block.queries.values] };
+    // Selected queries need not fill such a frame: they are drawn one below the other.
+    const fillsFrame = causal && block.queries.values.every((query, row) => query === row * span);
+    if (!fillsFrame) return { columns, rows: rowCount, positions: [...block.queries.values] };
     return { columns, rows: columns, positions: Array.from({ length: columns }, (_, row) => row * span) };
   }
 
   /** Values of the block in the frame; of a causal trace the rows so far. */
   framed(block, frame) {
-    const { causal, blocks, promptLength, steps } = this.context.trace;
+    const { causal, promptLength, steps } = this.context.trace;
     if (!causal) return block.weights.values;
     const values = new Float32Array(frame.rows * frame.columns).fill(NaN);
     const [rowCount, columnCount] = block.weights.shape;
     const soFar = promptLength + steps.indexOf(this.step);
-    for (let row = 0; row < rowCount && block.queries.values[row] < soFar; row++) {
-      const at = Math.floor(block.queries.values[row] / blocks.map.span) * frame.columns;
-      values.set(block.weights.values.subarray(row * columnCount, (row + 1) * columnCount), at);
+    for (let row = 0; row < rowCount && block.queries.values[row] + block.lengths.values[row] <= soFar; row++) {
+      values.set(block.weights.values.subarray(row * columnCount, (row + 1) * columnCount), row * frame.columns);
     }
     return values;
   }
@@ -139,6 +140,7 @@ class Walk {
     const frame = this.frame(block);
     this.peak = block.weights.peak;
     this.positions = frame.positions;
+    this.lengths = block.lengths.values;
     const top = stretch ? largest(block.weights.values) : 1;
     const scale = new Scale(kind, 0, top);
     const name = (position) => `${label(this.words ? this.words.fed(this.step, position) : finalText(trace, position), 9)} ${position}`;
@@ -147,12 +149,12 @@ class Walk {
       columns: frame.columns, rows: frame.rows, values: this.framed(block, frame), scale,
       columnLabel: (column) => name(column * span), rowLabel: (row) => name(frame.positions[row]),
       columnMarks: this.sinkColumns(), followColumn: followed < frame.columns ? followed : -1,
-      followRow: follow === null ? -1 : frame.positions.findIndex((position) => position <= follow && follow < position + span),
+      followRow: follow === null ? -1 : frame.positions.findIndex((position, row) => position <= follow && follow < position + (this.lengths[row] ?? span)),
     };
     const { title } = this;
     byId("map").style.visibility = "";
-    this.map.canvas.setAttribute("aria-label", `Attention map. ${title}. ${frame.rows} queries by ${frame.columns} keys. `
-      + "Arrow keys move from cell to cell, Enter follows the key.");
+    this.description = `Attention map. ${title}. ${frame.rows} queries by ${frame.columns} keys.`;
+    this.nameCanvas();
     byId("map-caption").textContent = title;
     this.map.show(this.content);
     const legend = `${kind} ${top} ${theme.name}`;
@@ -169,7 +171,12 @@ class Walk {
     if (this.step !== this.state.step) notes.push(`The page keeps no map of step ${this.state.step}; this is step ${this.step}.`);
     if (this.head !== this.state.head) notes.push(`The page keeps no maps of single heads; this is the mean over heads.`);
     if (this.layer !== this.state.layer) notes.push(`The page keeps no maps of layer ${this.state.layer}; this is layer ${this.layer}.`);
-    if (span > 1) notes.push(`A cell is the mean over ${span} x ${span} weights.`);
+    if (span > 1) notes.push(`A cell is the mean over up to ${span} x ${span} weights.`);
+    const remark = this.words?.remark(this.step, "labels are");
+    if (remark) notes.push(remark);
+    const sinkStep = trace.blocks.received ? atOrBefore(trace.blocks.received.steps, this.step) : this.step;
+    if (sinkStep !== this.step) notes.push(`Marks of sinks are of step ${sinkStep}.`);
+    if (this.peak) notes.push(CODED);
     const text = notes.join(" ");
     if (byId("map-notes").textContent !== text) byId("map-notes").textContent = text;
   }
@@ -179,7 +186,7 @@ class Walk {
     const { trace } = this.context;
     if (!trace.blocks.received || !this.sinks || this.sinks.path !== this.context.receivedPath()) return [];
     const { keySpan, steps } = trace.blocks.received;
-    const row = steps.indexOf(atOrBefore(steps, this.state.step));
+    const row = steps.indexOf(atOrBefore(steps, this.step));
     const columns = new Set();
     const width = this.sinks.block.sinks.shape[1];
     for (let key = 0; key < width; key++) {
@@ -194,7 +201,15 @@ class Walk {
     this.sinks = { path, block };
     if (!this.content) return;
     this.content.columnMarks = this.sinkColumns();
+    this.nameCanvas();
     this.map.redraw();
+  }
+
+  /** Says what the map is, and which columns are marked, to who cannot see it. */
+  nameCanvas() {
+    const marks = this.content.columnMarks.map((column) => column * this.context.trace.blocks.map.span);
+    this.map.canvas.setAttribute("aria-label", `${this.description} ${marks.length ? `Sinks at ${marks.join(", ")}. ` : ""}`
+      + "Arrow keys move from cell to cell, Enter follows the key.");
   }
 
   /** Says what lies under the pointer. */
@@ -209,13 +224,13 @@ class Walk {
     const value = this.map.value(cell);
     const query = this.positions[cell.row];
     const key = cell.column * span;
-    const at = (position) => make("span", {}, make("bdi", { class: "token" }, this.tokenAt(position)),
-      ` ${span > 1 ? `${position}–${Math.min(position + span, trace.positions) - 1}` : position}`);
+    const at = (position, length) => make("span", {}, make("bdi", { class: "token" }, this.tokenAt(position)),
+      ` ${length > 1 ? `${position}–${position + length - 1}` : position}`);
     const entry = (name, ...content) => make("div", {}, make("dt", {}, name), make("dd", {}, ...content));
     out.replaceChildren(
       entry("Value", make("span", { id: "map-value", class: "value", "data-value": Number.isNaN(value) ? "" : value },
         Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.peak)))),
-      entry("Query", at(query)), entry("Key", at(key)));
+      entry("Query", at(query, this.lengths[cell.row] ?? span)), entry("Key", at(key, Math.min(span, trace.keys - key))));
     if (byKeyboard) {
       byId("map-status").textContent = `${Number.isNaN(value) ? "not seen" : shown(value, 3)}: query ${query} ${this.tokenAt(query)}, `
         + `key ${key} ${this.tokenAt(key)}`;

@@ -78,7 +78,7 @@ class TextView {
 
   /** Colours by the step of unmasking; ink that can be read on each. */
   colour() {
-    if (!this.chips) return;
+    if (!this.chips || !this.state.hasSteps) return;
     const { trace } = this.context;
     const last = Math.max(1, trace.steps[trace.steps.length - 1]);
     const scale = new Scale("linear", -0.08 * last, 1.45 * last);
@@ -100,7 +100,8 @@ class TextView {
   update() {
     if (!this.words || !this.chips) return;
     const { trace } = this.context;
-    const { step } = this.state;
+    const step = this.words.stepShown(this.state.step);
+    byId("text-notes").textContent = this.words.remark(this.state.step, "this is the text");
     this.chips.forEach((chip, position) => {
       const [kind, guess] = this.stateAt(trace, step, position);
       const shownNow = `${kind} ${guess ? guess.text + guess.confidence : ""}`;

@@ -56,6 +56,11 @@ extension Block.Storage {
         }
     }
 
+    /// Numbers as codes of 8 bits, or as they are where they are wanted so.
+    static func values(_ values: [Float], peak: Float? = nil, exact: Bool) -> Block.Storage {
+        exact ? .float32(values) : codes(of: values, peak: peak)
+    }
+
     /// Numbers of at least 0 as codes of 8 bits: the square root, so that small weights beside a large one keep their digits.
     /// The peak is the largest number unless given; NaN becomes 255.
     static func codes(of values: [Float], peak given: Float? = nil) -> Block.Storage {

@@ -8,6 +8,8 @@ struct MapView {
     let trace: Trace
     /// Queries, and keys, of one cell.
     let span: Int
+    /// Whether weights are handed over as they are and not as codes.
+    var isExact = false
 
     /// Weights that are held in single precision at a time.
     private static let tileWeights = 1 << 18
@@ -24,6 +26,8 @@ struct MapView {
         let cellRow: [Int]
         /// Position of the first query of each row of cells.
         let queries: [Int32]
+        /// Queries of each row of cells.
+        let lengths: [Int32]
         var cellKeys: Int { (keyCount + span - 1) / span }
 
         init(positions: [Int], keyCount: Int, span: Int, isCausal: Bool) {
@@ -33,18 +37,22 @@ struct MapView {
             self.isCausal = isCausal
             var rows: [Int] = []
             var first: [Int32] = []
+            var lengths: [Int32] = []
             var size = 0
             for (place, position) in positions.enumerated() {
                 // Only queries that follow each other are averaged.
                 if size == 0 || size == span || position != positions[place - 1] + 1 {
                     first.append(Int32(position))
+                    lengths.append(0)
                     size = 0
                 }
                 rows.append(first.count - 1)
+                lengths[lengths.count - 1] += 1
                 size += 1
             }
             cellRow = rows
             queries = first
+            self.lengths = lengths
         }
 
         /// Keys that a query may see.
@@ -113,8 +121,9 @@ struct MapView {
         func block(_ sums: [Float], of heads: Int) -> Block {
             let values = sums.indices.map { counts[$0] > 0 ? sums[$0] / (counts[$0] * Float(heads)) : .nan }
             return Block([
-                Block.Array("weights", shape: [grid.queries.count, grid.cellKeys], .codes(of: values)),
+                Block.Array("weights", shape: [grid.queries.count, grid.cellKeys], .values(values, exact: isExact)),
                 Block.Array("queries", shape: [grid.queries.count], .int32(grid.queries)),
+                Block.Array("lengths", shape: [grid.queries.count], .int32(grid.lengths)),
             ])
         }
         var total = Array(repeating: Float(0), count: withMean ? size : 0)

@@ -7,6 +7,8 @@ struct ReceivedView {
     /// When a key is a sink.
     let rule: SinkRule
     let plan: ViewPlan.Received
+    /// Whether means are handed over as they are and not as codes.
+    var isExact = false
 
     private static let byteBudget = 8 << 20
 
@@ -50,7 +52,7 @@ struct ReceivedView {
         let sets = reduction.finish().sets
         return (0..<count).map { site in
             Block([
-                Block.Array("received", shape: [row, cells], .codes(of: means[site])),
+                Block.Array("received", shape: [row, cells], .values(means[site], exact: isExact)),
                 Block.Array("sinks", shape: [row, cells], .bytes(flags(of: sets[site], cells: cells))),
             ])
         }

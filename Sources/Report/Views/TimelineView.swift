@@ -4,6 +4,8 @@ import TraceFormat
 struct TimelineView {
     let trace: Trace
     let steps: [Int]
+    /// Whether confidences are handed over as they are and not as codes.
+    var isExact = false
 
     /// Reads the steps that are shown.
     func block() throws -> Block {
@@ -13,7 +15,8 @@ struct TimelineView {
             Block.Array("fed", shape: shape, .int32(try values(.tokenID, none: -1, positions))),
             Block.Array("predicted", shape: shape, .int32(try values(.predictedID, none: -1, positions))),
             Block.Array(
-                "confidence", shape: shape, .codes(of: try values(.confidence, none: .nan, positions), peak: 1)),
+                "confidence", shape: shape,
+                .values(try values(.confidence, none: .nan, positions), peak: 1, exact: isExact)),
             Block.Array("masked", shape: shape, .bytes(try values(.isMasked, none: 0, positions))),
         ])
     }

@@ -68,7 +68,7 @@ struct TraceAnalysisView {
         notes: [String]
     ) -> JSONValue {
         .object([
-            ("rule", .text("\(rule), per \(settings.options.scope.rawValue)")),
+            ("rule", .text("\(rule), per \(settings.options.scope.rawValue)\(selection)")),
             (
                 "metrics",
                 .array(
@@ -85,7 +85,17 @@ struct TraceAnalysisView {
         ])
     }
 
-    private static let titles = ["sink_tokens": "Tokens that are sinks", "answers": "The answer"]
+    /// What of the trace the metrics are told to look at, where it is not all.
+    private var selection: String {
+        func part(_ name: String, _ indices: Set<Int>?) -> String {
+            indices.map { "; \(name) \(TraceFacts.list($0.sorted())) only" } ?? ""
+        }
+        return part("layers", settings.extent.layers) + part("heads", settings.extent.heads)
+    }
+
+    private static let titles = [
+        "sink_tokens": "Tokens that are sinks", "answers": "The answer", "massive_channels": "Massive channels",
+    ]
 
     // MARK: Metrics
 
@@ -185,7 +195,7 @@ extension Table {
     func pageJSON(title: String?, renamed: [String: String] = [:]) -> JSONValue {
         let whole = json
         return .object([
-            ("name", .text(name)), ("title", .text(title ?? name)),
+            ("name", .text(name)), ("title", .text(title ?? name.replacing("_", with: " "))),
             ("notes", .array(notes.map(JSONValue.text))),
             (
                 "columns",

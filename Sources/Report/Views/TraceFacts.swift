@@ -37,8 +37,11 @@ struct TraceFacts {
     private var sampler: [(String, String)] {
         let made = trace.provenance
         var rows = [("name", made.sampler)]
-        if made.origin.isEmpty { rows.append(("seed", String(made.seed))) }
-        rows += Self.members(of: made.samplerParameters, named: "parameters")
+        let parameters = Self.members(of: made.samplerParameters, named: "parameters")
+        if made.origin.isEmpty, !parameters.contains(where: { $0.0 == "seed" }) {
+            rows.append(("seed", String(made.seed)))
+        }
+        rows += parameters
         if trace.plan.isGuided { rows.append(("guidance", "two passes a step; the conditional one is shown")) }
         if !made.intervention.isEmpty {
             rows += Self.members(of: made.intervention, named: "intervention").map { ("changed: " + $0.0, $0.1) }

@@ -12,6 +12,7 @@ struct TracePage {
     /// Reads the timeline's coordinates and texts.
     func json() throws -> JSONValue {
         let plan = trace.plan
+        let rule = views.options.analysis.options.rule.resolved(for: plan.causality)
         let verdict = try views.verification()
         let (regions, regionOfPosition) = try trace.regions()
         return .object([
@@ -21,6 +22,7 @@ struct TracePage {
             ("facts", try TraceFacts(of: trace).json()),
             ("verification", Self.described(verdict, level: views.options.verification)),
             ("prompt", .text(trace.provenance.prompt)), ("promptLength", .integer(plan.promptLength)),
+            ("rule", .text(rule.description)), ("window", rule.unit?.windowRows.map(JSONValue.integer) ?? .null),
             ("steps", .integers(Array(0..<trace.committedSteps))),
             ("layers", .integers(plan.layers)), ("heads", .integers(plan.heads)),
             ("positions", .integer(trace.committedSteps == 0 ? 0 : plan.positionCount)),
@@ -63,8 +65,11 @@ struct TracePage {
         return .array(
             state.ids.indices.map { position in
                 let region = regions.indices.contains(position) && regions[position] >= 0 ? regions[position] : nil
+                let text = texts.indices.contains(position) ? texts[position] : ""
+                // What was imported may have ids and no texts.
+                let id = state.ids[position]
                 return .object([
-                    ("text", .text(texts.indices.contains(position) ? texts[position] : "")),
+                    ("text", .text(text.isEmpty && id >= 0 ? "#\(id)" : text)),
                     ("unmaskStep", .integer(Int(state.unmaskStep[position]))),
                     ("unmaskOrder", .integer(Int(state.unmaskOrder[position]))),
                     ("region", region.map { .integer(Int($0)) } ?? .null),

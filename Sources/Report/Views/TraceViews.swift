@@ -87,22 +87,26 @@ public final class TraceViews: Sendable {
         }
     }
 
-    /// A block of numbers.
+    /// A block of numbers, as they are: in single precision.
     ///
     /// Throws ``ReportError/noSuchBlock(trace:block:)`` for one that ``plan`` has not, and what reading throws.
-    public func block(_ path: BlockPath) throws -> Block {
+    public func block(_ path: BlockPath) throws -> Block { try block(path, isExact: true) }
+
+    /// A block of numbers, as they are or as codes of 8 bits.
+    func block(_ path: BlockPath, isExact: Bool) throws -> Block {
         guard plan.contains(path) else { throw ReportError.noSuchBlock(trace: name, block: path.description) }
         switch path {
         case .timeline:
-            return try TimelineView(trace: trace, steps: plan.timelineSteps).block()
+            return try TimelineView(trace: trace, steps: plan.timelineSteps, isExact: isExact).block()
         case .received(let layer, let head):
             guard let received = plan.received else { break }
-            let view = ReceivedView(trace: trace, rule: options.analysis.options.rule, plan: received)
+            let view = ReceivedView(
+                trace: trace, rule: options.analysis.options.rule, plan: received, isExact: isExact)
             return try head.map { try view.blocks(ofLayer: layer, heads: [$0])[0] } ?? view.mean(ofLayer: layer)
         case .map(let step, let layer, let head):
             guard let maps = plan.maps else { break }
             var made: Block?
-            try MapView(trace: trace, span: maps.span).forEachBlock(
+            try MapView(trace: trace, span: maps.span, isExact: isExact).forEachBlock(
                 step: step, layer: layer, heads: head.map { [$0] } ?? [], withMean: head == nil
             ) { made = $1 }
             if let made { return made }
@@ -129,15 +133,16 @@ public final class TraceViews: Sendable {
             } ?? [])
     }
 
-    /// The blocks of a part, one after another.
+    /// The blocks of a part, one after another, as codes: a page is to stay small.
     ///
     /// Throws what reading, and the closure, throws.
     func forEachBlock(of part: Part, _ body: (BlockPath, Block) throws -> Void) throws {
         switch part {
         case .timeline:
-            try body(.timeline, block(.timeline))
+            try body(.timeline, block(.timeline, isExact: false))
         case .received(let layer):
-            try body(.received(layer: layer, head: nil), block(.received(layer: layer, head: nil)))
+            let mean = BlockPath.received(layer: layer, head: nil)
+            try body(mean, block(mean, isExact: false))
             guard let received = plan.received, !received.heads.isEmpty else { return }
             let view = ReceivedView(trace: trace, rule: options.analysis.options.rule, plan: received)
             for (head, block) in zip(received.heads, try view.blocks(ofLayer: layer, heads: received.heads)) {
