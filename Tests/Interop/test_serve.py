@@ -458,9 +458,9 @@ def test_browser_lets_go_of_what_nobody_looks_at(server, browser):
     page.select_option("#head", "4")
     for _ in range(6):
         page.press("ArrowRight")
-    assert held[-1].request.url.endswith("/map/6/5/4") and len(held) > 3
-    assert ended == [route.request.url for route in held[:-1]]
-    page.unroute("**/block/0/map/*/5/4")
+    asked = [route.request.url for route in held]
+    assert asked[-1].endswith("/map/6/5/4") and len(asked) > 3
+    assert set(asked[:-1]) <= set(ended) and asked[-1] not in ended
     held[-1].continue_()
     page.wait("() => document.getElementById('map-caption').textContent === 'Step 6, layer 5, head 4'")
     page.close()
