@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import re
 
 import h5py
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from browsing import LOCAL, WatchedPage, open_report, served
 from reports import Report
-from support import answer, answer_json, capture
+from support import answer, answer_json, attntrace, capture
 
 HOSTILE = (
     "[[document one]]In the beginning.[[/document]] [[document two gold]]</script><img src=x onerror=alert(1)> "
@@ -401,7 +402,7 @@ def test_a_trace_without_steps_shows_its_facts(browser, shown, tmp_path):
     path.write_bytes(shown["received"].read_bytes())
     with h5py.File(path, "r+") as f:
         f["committed_steps"][()] = 0
-        f.attrs["is_complete"] = f.attrs["is_complete"].dtype.type(0)
+        f["is_complete"][()] = 0
     report = tmp_path / "none.html"
     answer("report", path, shown["received"], "--output", report)
     page = open_report(browser, report, "#t=1")
@@ -417,16 +418,23 @@ def test_a_trace_without_steps_shows_its_facts(browser, shown, tmp_path):
     page.close()
 
 
+def report_within(trace, path, room):
+    """A report that has so many bytes for blocks, beyond what every page of the trace takes."""
+    said = attntrace("report", trace, "--output", path, "--size-limit", 1000)
+    least = int(re.search(r"takes (\d+) bytes at the least", said.stderr)[1])
+    answer("report", trace, "--output", path, "--size-limit", least + room)
+
+
 @pytest.fixture(scope="session")
 def thinned(shown, tmp_path_factory):
     """A page of so few bytes that steps are left out of text, maps and received means: its path and what is kept."""
     folder = tmp_path_factory.mktemp("thinned")
     trace = capture(folder / "long.h5", "--gen-length", 96, "--block-length", 96, "--record", "maps")
-    answer("report", trace, "--output", folder / "long.html", "--size-limit", "690kB")
+    report_within(trace, folder / "long.html", 40_000)
     return trace, folder / "long.html", Report(folder / "long.html").page["traces"][0]["blocks"]
 
 
-def test_text_and_sinks_of_a_thinned_page_are_of_the_steps_that_it_names(browser, thinned):
+def test_the_text_of_a_thinned_page_is_of_the_step_that_it_names(browser, thinned):
     trace, path, blocks = thinned
     kept = np.array(blocks["timeline"]["steps"])
     step = int(next(step for step in range(40, 96) if step not in kept))
@@ -438,17 +446,27 @@ def test_text_and_sinks_of_a_thinned_page_are_of_the_steps_that_it_names(browser
     page.wait("(step) => document.getElementById('text-notes').textContent.includes(`of step ${step}.`)", nearest)
     chips = page.eval_on_selector_all("#text .chip", "(all) => all.map((each) => each.classList.contains('masked'))")
     assert chips == (masked.astype(bool) & (unmasked_at != nearest)).tolist() and any(chips)
-    # Marks over the columns of a map are the sinks of its own step, as far as they are kept.
-    shown_step = max(each for each in blocks["map"]["steps"] if each <= step)
-    assert f"this is step {shown_step}." in page.text_of("#map-notes")
-    sinks = Report(path).block("received/0")["sinks"]
-    received_steps = np.array(blocks["received"]["steps"])
-    row = sinks[received_steps.searchsorted(shown_step, "right") - 1]
-    span, key_span = blocks["map"]["span"], blocks["received"]["keySpan"]
-    wanted = sorted({int(key) * key_span // span for key in np.flatnonzero(row == 1)})
-    assert wanted
+    page.close()
+
+
+def test_marks_of_sinks_are_of_the_step_of_the_map(browser, thinned):
+    trace, path, _ = thinned
+    path = path.with_name("maps.html")
+    report_within(trace, path, 500_000)
+    report = Report(path)
+    kept, received = (report.page["traces"][0]["blocks"][name] for name in ("map", "received"))
+    assert received["steps"] == list(range(96)) and received["keySpan"] == 1 and len(kept["steps"]) < 96
+    before = {step: max(each for each in kept["steps"] if each <= step) for step in range(96)}
+    columns = {}
+    for layer in kept["layers"]:
+        for step, row in enumerate(report.block(f"received/{layer}")["sinks"]):
+            columns[layer, step] = sorted({int(key) // kept["span"] for key in np.flatnonzero(row == 1)})
+    layer, step = next(each for each in columns if columns[each] and columns[each] != columns[each[0], before[each[1]]])
+    page = open_report(browser, path, f"#s={step}&l={layer}")
+    assert f"this is step {before[step]}." in page.text_of("#map-notes")
+    wanted = ", ".join(str(column * kept["span"]) for column in columns[layer, before[step]])
     said = page.get_attribute("#map canvas", "aria-label")
-    assert f"Sinks at {', '.join(str(column * span) for column in wanted)}. " in said
+    assert (f"Sinks at {wanted}. " in said) if wanted else ("Sinks" not in said)
     page.close()
 
 
@@ -502,8 +520,8 @@ def test_printed_tables_fit_the_paper(browser, shown):
 
 
 def test_causal_maps_of_selected_queries_keep_their_rows_apart(browser, tmp_path):
-    trace = capture(tmp_path / "q.h5", "--model", "tiny-ar", "--max-new-tokens", 120, "--record", "maps", "--queries", "0-4,7,9-40,43,45,60-101")
-    answer("report", trace, "--output", tmp_path / "q.html", "--size-limit", "560kB")
+    trace = capture(tmp_path / "q.h5", "--model", "tiny-ar", "--max-new-tokens", 110, "--record", "maps", "--queries", "0-4,7,9-40,43,45,60-101")
+    report_within(trace, tmp_path / "q.html", 34_000)
     report = Report(tmp_path / "q.html")
     kept = report.page["traces"][0]["blocks"]["map"]
     span, step, last = kept["span"], kept["steps"][0], report.page["traces"][0]["steps"][-1]

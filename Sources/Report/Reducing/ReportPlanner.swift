@@ -58,7 +58,8 @@ struct ReportPlanner: ~Copyable {
         var plan = everything
         guard !plan.timelineSteps.isEmpty else { return (plan, 0) }
         var left = bytes
-        let timeline = Double(encoder.size(of: try views.reduced(to: plan).block(.timeline, isExact: false)) + Self.elementBytes)
+        let timeline = Double(
+            encoder.size(of: try views.reduced(to: plan).block(.timeline, isExact: false)) + Self.elementBytes)
         let share = bytes * Self.timelineShare
         if timeline > share {
             plan.timelineSteps = plan.timelineSteps.thinned(
