@@ -347,6 +347,8 @@ def test_unknown_parts_of_later_versions_are_ignored(tmp_path, name):
     original = GOLDEN / f"1.0/{name}.h5"
     with attntrace.open(broken(tmp_path, change, source=original)) as trace, attntrace.open(original) as before:
         assert trace.attrs["format_version"] == "1.12" and trace.attrs["mood"] == "new"
+        assert trace.attrs["numbers"].tolist() == [0, 1, 2] and "reference" not in trace.attrs
+        assert pickle.loads(pickle.dumps(trace)).attrs.keys() == trace.attrs.keys()
         assert set(trace.signals) == {*before.signals, "telepathy"}
         assert "telepathy" not in trace and "minds" not in trace and "distance_bin" not in trace.sizes
         assert repr(trace) and trace._repr_html_()

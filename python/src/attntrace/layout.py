@@ -102,13 +102,17 @@ def _attributes(file: TraceFile) -> dict[str, Any]:
 
 
 def _readable(file: TraceFile, known: schema.Schema) -> list[str]:
-    """Names of attributes, without those of later versions whose type this h5py cannot read."""
+    """Names of attributes, without those of later versions that are no plain values: references do not outlive the file."""
     names = []
     for name in file.handle.attrs:
         if name not in known.attributes:
             try:
-                _ = file.handle.attrs[name]
+                value = file.handle.attrs[name]
             except READ_ERRORS:
+                continue
+            is_plain = isinstance(value, (str, bytes)) or (
+                isinstance(value, (np.generic, np.ndarray)) and value.dtype.kind not in "OV")
+            if not is_plain:
                 continue
         names.append(name)
     return names
