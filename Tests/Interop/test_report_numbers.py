@@ -166,6 +166,16 @@ def test_analysis_is_that_of_analyze(any_trace, reported):
             np.testing.assert_allclose(*numbers, rtol=1e-8)
 
 
+def test_the_rule_says_what_it_is_applied_to(diffusion, reported):
+    report = reported(diffusion, "--layers", "1,2", "--heads", "0,3")
+    assert report.analysis()["rule"] == "excess unit=sum epsilon=3, per head; layers 1-2 only; heads 0, 3 only"
+    trace = report.page["traces"][0]
+    assert trace["rule"] == "excess unit=sum epsilon=3" and trace["window"] is None
+    names = [name for group in trace["facts"] if group["title"] == "Sampler" for name, _ in group["rows"]]
+    assert names.count("seed") == 1
+    assert not any("_" in table["title"] for table in report.analysis()["tables"])
+
+
 def test_trajectories_follow_sinks(diffusion, reported):
     report = reported(diffusion)
     trajectories = report.analysis()["trajectories"]
