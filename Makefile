@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 # Files of `make fuzz`.
 FILES ?= 20000
 
-.PHONY: help setup setup-test build demo pictures test lint format unit interop python crash fuzz parity bench bench-large peers train clean
+.PHONY: help setup setup-demo setup-test build demo pictures test lint format unit interop python crash fuzz parity bench bench-large peers train clean
 
 help:
 	@echo "make demo    capture two small models, see where their attention sinks float, and write it all as a page"
@@ -28,17 +28,20 @@ help:
 setup:
 	@scripts/setup.sh build
 
+setup-demo:
+	@scripts/setup.sh demo
+
 setup-test:
 	@scripts/setup.sh test
 
 build: setup
 	$(BUILD) --product attntrace
 
-demo: setup-test
+demo: setup-demo
 	$(BUILD) --product attntrace
 	@ATTNTRACE=$(BINARY) PYTHON=$(PYTHON) scripts/demo.sh
 
-pictures: demo
+pictures: setup-test demo
 	PYTHONPATH=python/src $(PYTHON) scripts/pictures.py out/demo docs/images
 
 test: lint unit interop python

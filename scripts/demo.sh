@@ -81,8 +81,11 @@ say "11. Sinks taken away: nats per token on passages that neither model was tra
 mkdir -p $out/scores
 "$python" scripts/demo_scores.py "$attntrace" scripts/demo/passages.jsonl $out/scores
 
-say "12. The same files in Python"
+say "12. The same files in Python, and the papers' figures for print, each with the numbers behind it"
 "$python" scripts/demo_read.py $out/mdm.h5
+export PYTHONPATH=python/src
+"$python" -m attntrace figures $out/mdm.h5 $out/mdm-qk.json --output $out/figures/mdm
+"$python" -m attntrace figures $out/analysis --output $out/figures/cohort
 
 say "13. What agrees with the papers at this tiny scale, and what does not"
 "$python" scripts/demo_summary.py $out
@@ -95,6 +98,7 @@ say "Everything is in $out/. Next:"
 cat <<END
   $attntrace trajectories $out/mdm.h5 --plot --layer 0 --head 2
   $attntrace analyze $out/mdm.h5
+  $attntrace serve $out/mdm.h5
   $attntrace capture --prompt "your own words" --temperature 0.7 --seed 1 --output $out/mine.h5
-  every metric: docs/metrics.md; cohorts: docs/cohorts.md; the file format: docs/format.md
+  pages: docs/report.md; Python: docs/python.md; every metric: docs/metrics.md; cohorts: docs/cohorts.md; the file format: docs/format.md
 END

@@ -2,7 +2,8 @@
 # Makes a machine ready: Debian packages (with sudo where not root) and the project's own Python environment.
 # Repeatable: what is there already is left alone, without a network.
 #   scripts/setup.sh build     what building and running needs
-#   scripts/setup.sh test      also what the tests and the demo's Python part need
+#   scripts/setup.sh demo      also what the demo's Python part needs
+#   scripts/setup.sh test      also what the tests need
 #   scripts/setup.sh peers     also what we are measured against
 #   scripts/setup.sh llama     also llama.cpp, built from source: minutes
 set -eu
@@ -21,8 +22,11 @@ command -v swift >/dev/null 2>&1 ||
 packages="libhdf5-dev libdeflate-dev libonig-dev libssl-dev libzip-dev libjs-chart.js pkg-config"
 # For the tests: readers of HDF5, a browser for pages, and the oldest Python, NumPy and PyTorch that we support, which
 # are Debian's.
-[ "$what" = build ] ||
-    packages="$packages hdf5-tools netcdf-bin python3 python3-venv chromium fonts-dejavu-core python3-torch"
+case $what in
+build) ;;
+demo) packages="$packages python3 python3-venv" ;;
+*) packages="$packages hdf5-tools netcdf-bin python3 python3-venv chromium fonts-dejavu-core python3-torch" ;;
+esac
 
 missing=""
 for package in $packages; do
@@ -61,6 +65,7 @@ environment() {
     fi
 }
 environment .venv Tests/Interop/requirements.txt
+[ "$what" = demo ] && exit 0
 python="/usr/bin/python3 -m venv --system-site-packages" environment .venv-oldest python/requirements-oldest.txt
 [ "$what" = test ] && exit 0
 environment .venv-peers Benchmarks/requirements.txt

@@ -55,3 +55,14 @@ def traces(tmp_path_factory):
 def golden(request):
     """Each golden file of each version of the format."""
     return request.param
+
+
+@pytest.fixture(scope="session")
+def cohort(traces, tmp_path_factory):
+    """Four traces of two models, and what they come to."""
+    folder = tmp_path_factory.mktemp("cohort")
+    paths = [traces[name] for name in ("diffusion", "suppressed", "causal", "causal_suppressed")]
+    done = run("analyze", *paths, "--group-by", "model", "--metrics",
+               "absorption,epsilon_sweep,score_by_head,sinks", "--output", folder / "out")
+    assert done.returncode == 0, done.stderr
+    return folder / "out"

@@ -277,6 +277,16 @@ def test_the_command_draws_all(analysed, tmp_path):
     assert "retrieval: left out" in done.stdout and "marked gold" in done.stdout
 
 
+def test_a_cohort_is_drawn_by_group(command, cohort, tmp_path):
+    code, said, _ = command(cohort, "-o", tmp_path / "o", "--format", "png")
+    assert code == 0
+    for model, unit in [("tiny-mdm", "received sum"), ("tiny-ar", "window score")]:
+        assert f"({unit}), mean over steps, by layer and head, mean over 2 traces of {model}." in said
+        numbers = pd.read_csv(tmp_path / f"o/head_scores-{model}.csv")
+        expected = attntrace.results(cohort).statistics("top_score", group=model)["mean"]
+        np.testing.assert_allclose(numbers["top_score"], expected.values.ravel(), rtol=1e-12)
+
+
 def test_the_command_says_what_is_wrong(command, traces, tmp_path):
     text = tmp_path / "none.h5"
     text.write_text("none")

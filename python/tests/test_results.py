@@ -61,17 +61,6 @@ def test_an_array_is_labelled(result):
     assert "absorption_excess" in found and "nonsense" not in found and not found.is_causal
 
 
-@pytest.fixture(scope="session")
-def cohort(traces, tmp_path_factory):
-    """Four traces of two models, and what they come to."""
-    folder = tmp_path_factory.mktemp("cohort")
-    paths = [traces[name] for name in ("diffusion", "suppressed", "causal", "causal_suppressed")]
-    done = run("analyze", *paths, "--group-by", "model", "--metrics",
-               "absorption,epsilon_sweep,score_by_head,sinks", "--output", folder / "out")
-    assert done.returncode == 0, done.stderr
-    return folder / "out"
-
-
 def test_cohort_frames_are_the_csv(cohort):
     found = attntrace.results(cohort)
     assert found.groups == ["tiny-ar", "tiny-mdm"] and len(found.members) == 4
@@ -107,6 +96,12 @@ def test_cohort_by_quantity(cohort):
     assert "window" in found.statistics("not_sinks_excess", group="tiny-ar").attrs["parameters"]
     assert found.statistics("not_sinks_excess", group="tiny-ar")["mean"].notnull().all()
     assert found.array("not_sinks_excess").notnull().all()
+    scores = found.array("top_score")
+    assert scores.attrs["units"] == ""
+    for trace, model in zip(scores.trace.values, found.members.set_index("name").loc[scores.trace.values, "group"]):
+        told = "unit=sum" if model == "tiny-mdm" else "unit=window window=16"
+        assert scores.parameters.sel(trace=trace) == told
+        np.testing.assert_array_equal(scores.sel(trace=trace), found.each(trace).array("top_score"))
     for name in found.members["name"]:
         one = found.each(name)
         if "absorption_excess_by_layer" in one:

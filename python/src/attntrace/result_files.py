@@ -179,24 +179,35 @@ class Cohort:
         raise AttntraceError(folder, name, "its result is not there as JSON or HDF5")
 
     def array(self, quantity: str) -> xr.DataArray:
-        """One quantity of every trace: along `trace` (its names) and its own axes; NaN where a trace has none."""
+        """One quantity of every trace: along `trace` (its names) and its own axes; NaN where a trace has none.
+
+        Where traces were told it with different parameters (a diffusion model's sums, an autoregressive one's windows), the
+        coordinate `parameters` along `trace` says which, and there is a unit only if it is the same.
+        """
         path = Path(self.path) / "results.h5"
         with _hdf5(path) as file:
             names = [_decoded(name) for name in _read(path, file, "trace")]
             parts = [
-                _stored_quantity(path, file, group, quantity)
+                (_stored_quantity(path, file, group, quantity), _decoded(file[group].attrs.get("parameters", b"")))
                 for group in file
                 if isinstance(file.get(group), h5py.Group) and group not in ("cohort", "groups")
                 and quantity in file[group]]
         if not parts:
             raise AttntraceError(path, quantity, "no such quantity; " + _alike(quantity, self.quantities))
         # Traces told the number with different parameters lie in groups apart, each NaN where the other has values.
-        result = parts[0].array()
-        for part in parts[1:]:
+        result = parts[0][0].array()
+        told = np.full(len(names), parts[0][1], object)
+        for part, parameters in parts[1:]:
             other = part.array()
-            if list(other.dims) == list(result.dims) and other.shape == result.shape:
-                result = result.fillna(other.values)
-        return result.assign_coords(trace=names)
+            if list(other.dims) != list(result.dims) or other.shape != result.shape:
+                continue
+            own = other.notnull().any([axis for axis in other.dims if axis != "trace"]).values
+            told[own] = parameters
+            result = result.fillna(other.values)
+            if part.unit != result.attrs["units"]:
+                result.attrs["units"] = ""
+        result = result.assign_coords(trace=names)
+        return result if len(parts) == 1 else result.assign_coords(parameters=("trace", told.astype(str)))
 
 
 def results(path: str | os.PathLike[str]) -> Results | Cohort:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -98,10 +99,12 @@ def _draw_all(
         jobs.append(("absorption", partial(absorption, *told)))
         jobs.append(("epsilon_sweep", partial(epsilon_sweep, *told)))
     for each in told:
-        jobs.append((_named("head_scores", each, told), partial(head_scores, each)))
+        for group, ending in _groups(each):
+            jobs.append((_named("head_scores", each, told) + ending, partial(head_scores, each, group=group)))
     for each in found:
-        jobs.append((_named("triptych", each, found), partial(triptych, each)))
-        jobs.append((_named("retrieval", each, found), partial(retrieval, each)))
+        for group, ending in _groups(each):
+            jobs.append((_named("triptych", each, found) + ending, partial(triptych, each, group=group)))
+            jobs.append((_named("retrieval", each, found) + ending, partial(retrieval, each, group=group)))
         if isinstance(each, Results):
             jobs.append((_named("region_flow", each, found), partial(region_flow, each)))
     if found:
@@ -121,6 +124,13 @@ def _draw_all(
         print(f"    {figure.caption}")
         count += 1
     return count
+
+
+def _groups(each: Results | Cohort) -> list[tuple[str | None, str]]:
+    """The groups of a cohort, each with the end of its figures' names: heads of two models are never averaged."""
+    if isinstance(each, Results) or not each.groups:
+        return [(None, "")]
+    return [(group, "-" + re.sub(r"[^\w.-]+", "_", group)) for group in each.groups]
 
 
 def _opened(path: str) -> Trace | Results | Cohort:

@@ -66,8 +66,17 @@ def head_scores(source: Source, *, group: str | None = None) -> Drawing:
     label = "top score: " + UNITS.get(unit, unit)
     draw_grid(figure.subplots(), values, label, figure)
     figure.numbers = long_form(values, name)
-    figure.caption = f"Largest score of any key ({UNITS.get(unit, unit)}), mean over steps, by layer and head."
+    figure.caption = (
+        f"Largest score of any key ({UNITS.get(unit, unit)}), mean over steps, by layer and head{_of(found, name, group)}.")
     return figure
+
+
+def _of(found: Results | Cohort, quantity: str, group: str | None) -> str:
+    """Whose numbers a cohort's figure shows; nothing for one trace."""
+    if isinstance(found, Results):
+        return ""
+    count = int(found.statistics(quantity, group=group)["n"].max())
+    return f", mean over {count} traces" + (f" of {group}" if group else "")
 
 
 @styled
@@ -98,7 +107,8 @@ def retrieval(found: Results | Cohort, *, group: str | None = None) -> Drawing:
     right.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     panel_title(right, 1, "in order")
     figure.numbers = table
-    figure.caption = "Retrieval score: copies of evidence tokens over tokens of the evidence, by layer and head."
+    figure.caption = "Retrieval score: copies of evidence tokens over tokens of the evidence, by layer and head"
+    figure.caption += f"{_of(found, 'retrieval_score', group)}."
     return figure
 
 
