@@ -7,6 +7,7 @@ import re
 
 import h5py
 import numpy as np
+import pypdfium2
 import pytest
 
 from browsing import LOCAL, WatchedPage, open_report, served
@@ -356,8 +357,12 @@ def test_print_has_everything_on_white(browser, shown, tmp_path):
     assert page.locator("details.facts:not([open])").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     page.page.pdf(path=tmp_path / "page.pdf")
-    assert (tmp_path / "page.pdf").stat().st_size > 50_000
     page.close()
+    # The sheet of the map shows it: that much of the sheet is not white.
+    document = pypdfium2.PdfDocument(tmp_path / "page.pdf")
+    [sheet] = [each for each in document if "\nattention weight" in "\n" + each.get_textpage().get_text_bounded()][:1]
+    picture = np.asarray(sheet.render(scale=1).to_numpy())[..., :3]
+    assert (picture.min(axis=-1) < 240).mean() > 0.2
 
 
 def test_less_motion(browser, shown):
