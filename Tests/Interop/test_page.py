@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import re
+import re
 
 import h5py
 import numpy as np
@@ -211,6 +212,25 @@ def test_a_token_is_followed_everywhere(page, shown):
     page.mouse.up()
     page.settle()
     assert "following 9 " in page.text_of("#following")
+
+
+def test_where_a_followed_token_is_a_sink(browser, shown):
+    """As `attntrace sinks` says it, layer by layer, as ranges of steps."""
+    table = list(csv.DictReader(io.StringIO(answer("sinks", shown["diffusion"], "--per", "layer", "--format", "csv"))))
+    position = table[len(table) // 2]["position"]
+    wanted = {}
+    for row in table:
+        if row["position"] == position:
+            wanted.setdefault(int(row["layer"]), []).append(int(row["step"]))
+    page = open_report(browser, shown["both"], f"#f={position}")
+    page.wait("() => document.querySelector('#follow .notes').textContent.includes('heads averaged')")
+    said = page.text_of("#follow .notes")
+    found = {}
+    for layer, ranges in re.findall(r"layer (\d+), steps ([\d–, ]+)", said):
+        ends = [list(map(int, each.split("–"))) for each in ranges.split(", ")]
+        found[int(layer)] = [step for each in ends for step in range(each[0], each[-1] + 1)]
+    assert found == wanted and wanted
+    page.close()
 
 
 def test_the_address_brings_back_the_place(browser, shown):

@@ -81,9 +81,13 @@ class Drift {
     const { keySpan, steps } = this.kept;
     const paths = this.analysis?.trajectories?.[layer] ?? [];
     const rows = new Map(steps.map((step, row) => [step, row]));
-    return paths.map((path) => path.filter((point) => rows.has(point.step))
+    const { follow } = this.state;
+    const drawn = paths.map((path) => path.filter((point) => rows.has(point.step))
       .map((point) => ({ column: Math.floor(point.position / keySpan), row: rows.get(point.step) })))
       .filter((path) => path.length > 0);
+    const followed = follow === null ? -1 : Math.floor(follow / keySpan);
+    for (const path of drawn) path.isFollowed = path.some((point) => point.column === followed);
+    return drawn;
   }
 
   markStep() {

@@ -65,6 +65,7 @@ class Follow {
     const { keySpan, layers, steps } = this.kept;
     const isCoded = blocks.some((block) => block.received.peak);
     this.peaks = blocks.map((block) => block.received.peak);
+    this.facts.textContent = `${this.describe(trace, this.state.follow)} ${this.sinkSteps(blocks, cell)}`;
     const rows = blocks.map((block) => {
       const width = block.received.shape[1];
       return steps.map((_, step) => (cell < width ? block.received.values[step * width + cell] : NaN));
@@ -88,6 +89,20 @@ class Follow {
     this.mark();
   }
 
+  /** In which layers and at which steps it is a sink. */
+  sinkSteps(blocks, cell) {
+    const { keySpan, layers, steps } = this.kept;
+    const told = blocks.map((block, place) => {
+      const width = block.sinks.shape[1];
+      const found = steps.filter((_, step) => cell < width && block.sinks.values[step * width + cell] === 1);
+      return found.length ? `layer ${layers[place]}, steps ${ranges(found, steps)}` : "";
+    }).filter(Boolean);
+    const isSingle = this.context.receivedPath().split("/").length > 2;
+    const scope = isSingle ? `In head ${this.state.head}` : "With heads averaged";
+    const subject = keySpan > 1 ? "some token of its cell is a sink" : "a sink";
+    return `${scope}, ${subject} in ${told.length ? told.join("; ") : "no layer"}.`;
+  }
+
   mark() {
     if (this.state.follow === null || !this.content) return;
     const step = this.kept.steps.indexOf(atOrBefore(this.kept.steps, this.state.step));
@@ -104,4 +119,15 @@ class Follow {
     this.readout.textContent = `Layer ${this.kept.layers[cell.row]}, step ${this.kept.steps[cell.column]}: `
       + (Number.isNaN(value) ? "not seen" : shownWithin(value, codeError(value, this.peaks[cell.row])));
   }
+}/** Steps as ranges of what lies side by side among all: `5–9, 17`. */
+function ranges(some, all) {
+  const runs = [];
+  for (const step of some) {
+    const last = runs.at(-1);
+    if (last && all.indexOf(step) === all.indexOf(last[1]) + 1) last[1] = step;
+    else runs.push([step, step]);
+  }
+  return runs.map(([first, last]) => (first === last ? String(first) : `${first}–${last}`)).join(", ");
 }
+
+

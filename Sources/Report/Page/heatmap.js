@@ -11,7 +11,7 @@ const LABEL_SPACING = 11;
  *   columnLabel, rowLabel functions of a place; may be missing
  *   columnMarks           places of columns under a triangle (sinks)
  *   hatch                 1 for each cell to hatch, or nothing
- *   lines                 lists of {column, row}: polylines over the cells
+ *   lines                 lists of {column, row}: polylines over the cells, thicker where a list says isFollowed
  *   followColumn, followRow   places to frame; -1: none
  *   cellText              writes values into the cells where they fit
  */
@@ -232,8 +232,8 @@ class HeatMap {
     for (const [colour, thickness, radius] of [[theme.colours.halo, 4, 4], [theme.colours.mark, 1.8, 2.6]]) {
       pen.strokeStyle = colour;
       pen.fillStyle = colour;
-      pen.lineWidth = thickness;
       for (const line of lines) {
+        pen.lineWidth = line.isFollowed ? 2 * thickness : thickness;
         pen.beginPath();
         line.forEach((point, place) => (place ? pen.lineTo(x(point), y(point)) : pen.moveTo(x(point), y(point))));
         pen.stroke();

@@ -176,6 +176,7 @@ class Walk {
     if (remark) notes.push(remark);
     const sinkStep = trace.blocks.received ? atOrBefore(trace.blocks.received.steps, this.step) : this.step;
     if (sinkStep !== this.step) notes.push(`Marks of sinks are of step ${sinkStep}.`);
+    if (this.content?.columnMarks?.length) notes.unshift("▼ marks sinks of the step.");
     if (this.peak) notes.push(CODED);
     const text = notes.join(" ");
     if (byId("map-notes").textContent !== text) byId("map-notes").textContent = text;
