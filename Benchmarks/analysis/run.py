@@ -183,18 +183,8 @@ def measure(folder, binaries, gigabytes, rounds, progress):
         rows.append(dict(name=name, ours=ours, theirs=theirs, unit=unit, ratio=theirs / ours, note=note, limit=limit))
         progress(rows[-1])
 
-    raw, trace, out, peer_out = (f"{folder}/{name}" for name in ("raw", "trace.h5", "out.json", "peer.npz"))
-    maps = file_bench.make_maps()
-    maps.tofile(raw)
-    shape = maps.shape
-    steps = max(shape[0], round(gigabytes * 1e9 / (maps.nbytes / shape[0])))
-    size = maps.nbytes * steps / shape[0]
-    del maps
-    subprocess.run(
-        [binaries / "file-bench", "write", raw, trace, str(steps), *map(str, shape[1:4]), str(os.cpu_count())],
-        check=True, stdout=subprocess.DEVNULL)
-    os.unlink(raw)
-    os.sync()
+    out, peer_out = (f"{folder}/{name}" for name in ("out.json", "peer.npz"))
+    trace, _, size = file_bench.large_trace(folder, binaries, gigabytes)
     command = binaries / "attntrace"
     results = {name: [] for name in ("one", "two", "h5py", "dask")}
     for _ in range(rounds):

@@ -58,6 +58,22 @@ def make_maps():
     return maps
 
 
+def large_trace(folder, binaries, gigabytes):
+    """A trace of the maps, their steps repeated up to a size: its path, the shape of its maps, and their bytes."""
+    raw, trace = (f"{folder}/{name}" for name in ("raw", "trace.h5"))
+    maps = make_maps()
+    maps.tofile(raw)
+    steps = max(len(maps), round(gigabytes * 1e9 / maps[0].nbytes))
+    shape, size = (steps, *maps.shape[1:]), maps[0].nbytes * steps
+    del maps
+    subprocess.run(
+        [binaries / "file-bench", "write", raw, trace, str(steps), *map(str, shape[1:4]), str(os.cpu_count())],
+        check=True, stdout=subprocess.DEVNULL)
+    os.unlink(raw)
+    os.sync()
+    return trace, shape, size
+
+
 def peak_memory():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM:"))

@@ -15,7 +15,6 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import threading
@@ -109,19 +108,7 @@ def measure(folder, binaries, gigabytes, seconds):
     os.environ["ATTNTRACE"] = str(binaries / "attntrace")
     from serving import Server
 
-    raw, trace = (f"{folder}/{name}" for name in ("raw", "trace.h5"))
-    maps = file_bench.make_maps()
-    maps.tofile(raw)
-    shape = maps.shape
-    steps = max(shape[0], round(gigabytes * 1e9 / (maps.nbytes / shape[0])))
-    size = maps.nbytes * steps / shape[0]
-    del maps
-    subprocess.run(
-        [binaries / "file-bench", "write", raw, trace, str(steps), *map(str, shape[1:4]), str(os.cpu_count())],
-        check=True, stdout=subprocess.DEVNULL)
-    os.unlink(raw)
-    os.sync()
-    shape = (steps, *shape[1:])
+    trace, shape, size = file_bench.large_trace(folder, binaries, gigabytes)
     rows = []
 
     def row(name, ours, theirs, unit, note="", limit=False):
