@@ -97,6 +97,7 @@ struct ServeCommand: ReadsTraces {
     private static func endings() -> [Int32] {
         let former = signal(SIGHUP, SIG_IGN)
         for number in [SIGINT, SIGTERM] { signal(number, SIG_IGN) }
+        // Handlers are pointers to functions, which Swift does not compare; their bits are read and nothing is called.
         let isMinded = unsafeBitCast(former, to: Int.self) != unsafeBitCast(SIG_IGN, to: Int.self)
         return isMinded ? [SIGINT, SIGTERM, SIGHUP] : [SIGINT, SIGTERM]
     }

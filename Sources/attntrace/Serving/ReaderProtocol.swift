@@ -71,6 +71,7 @@ enum ReaderProtocol {
 
     private static func read(_ count: Int, from descriptor: Int32) -> [UInt8]? {
         var isWhole = true
+        // `filled` counts what the system has written, so that no byte is read that was not.
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
             while filled < count {
                 let rest = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[filled...])
