@@ -3,6 +3,7 @@ changes nothing. Runs where PyTorch is: the oldest supported versions."""
 
 import json
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -527,3 +528,25 @@ def test_passes_that_write_nothing_are_told(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         record(tmp_path / "b.h5", model, sampler="llada")
+
+
+def test_recorders_side_by_side(tmp_path):
+    """Two models recorded at once, each on a thread: files are written by threads of both."""
+    failures = []
+
+    def record(path):
+        model = MaskedDiffusionModel.random()
+        try:
+            with attntrace.Recorder(model, None, path, prompt_ids=IDS, sampler=SMALL, record="maps") as recorder:
+                recorder.finish(generate(model, IDS, 4, 8, 4))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the test's own thread must hear of it
+            failures.append(error)
+
+    for number in range(6):
+        threads = [threading.Thread(target=record, args=(tmp_path / f"{name}{number}.h5",)) for name in "ab"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failures == []
+    assert len(list(tmp_path.glob("*.h5"))) == 12

@@ -14,6 +14,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from h5py._objects import phil
 from numpy.typing import NDArray
 
 from ..errors import AttntraceError
@@ -208,7 +209,9 @@ class TraceWriter:
         pieces: Future[EncodedChunks],
     ) -> None:
         for at, piece in pieces.result():
-            self._datasets[placed.path].id.write_direct_chunk(at, piece)
+            # Older h5py writes chunks without its lock (its pull request 2764), while others may use the library.
+            with phil:
+                self._datasets[placed.path].id.write_direct_chunk(at, piece)
         self._hash(placed, origin, values)
 
     def _extend(self, steps: int) -> None:
