@@ -196,6 +196,7 @@ def test_a_token_is_followed_everywhere(page, shown):
     assert "at 7" in page.text_of("#follow h3")
     # What it receives, by step, as in the file.
     page.locator("#follow details summary").first.click()
+    page.wait("() => document.querySelectorAll('#follow tbody tr').length > 0")
     rows = page.eval_on_selector_all("#follow tbody tr", "(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))")
     with h5py.File(shown["diffusion"]) as f:
         received = f["received"][:, 1].sum(2).mean(1)[:, 7] / f["visible_queries"][:, 7]
@@ -248,6 +249,7 @@ def table_of(page, figure):
     """Rows of the numbers behind a figure, as text."""
     box = page.locator(f"figure:has(> h3:text-is('{figure}'))").first
     box.locator("details.numbers summary").click()
+    box.locator("tbody tr").first.wait_for(state="attached")
     return box.locator("tbody tr").evaluate_all("(rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent))")
 
 
