@@ -550,3 +550,19 @@ def test_recorders_side_by_side(tmp_path):
             thread.join()
     assert failures == []
     assert len(list(tmp_path.glob("*.h5"))) == 12
+
+
+def test_a_run_without_a_prompt(tmp_path):
+    """A diffusion model may begin with nothing but masks: recorded, verified, and opened again."""
+    path, nothing = tmp_path / "a.h5", torch.zeros((1, 0), dtype=torch.long)
+    model = MaskedDiffusionModel.random()
+    with attntrace.Recorder(model, None, path, prompt_ids=nothing, sampler=SMALL, record="maps") as recorder:
+        final = generate(model, nothing, 4, 8, 4)
+        recorder.finish(final)
+    assert run("verify", "--deep", path).returncode == 0 and check(path, deep=True) == []
+    with attntrace.open(path) as trace:
+        assert trace.attrs["prompt_length"] == 0
+        assert trace["final_id"].values.tolist() == final[0].tolist()
+        assert trace.map(1, 0, 0).shape == (8, 8)
+        # A top key for each step, layer and head.
+        assert len(trace.sinks("top")) == 4 * trace.sizes["layer"] * trace.sizes["head"]

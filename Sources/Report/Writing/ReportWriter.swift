@@ -113,6 +113,8 @@ public struct ReportWriter {
         }
         try out(document.tail)
     }
+
+    /// The elements of a part, compressed.
     private static func elements(of part: TraceViews.Part, _ views: TraceViews, _ index: Int) throws -> [String] {
         let encoder = BlockEncoder()
         var elements: [String] = []

@@ -93,8 +93,10 @@ def _attributes(file: TraceFile) -> dict[str, Any]:
             raise AttntraceError(file.path, "@" + name, f"damaged: is not {entry['type']}")
     if stored["causality"] not in ("bidirectional", "causal"):
         raise AttntraceError(file.path, "@causality", "damaged: neither bidirectional nor causal")
+    # A diffusion model may begin with nothing but masks.
+    shortest_prompt = 1 if stored["causality"] == "causal" else 0
     for name in ("prompt_length", "layer_count", "head_count", "kv_head_count"):
-        if not 0 < stored[name] <= LONGEST_AXIS:
+        if not (shortest_prompt if name == "prompt_length" else 1) <= stored[name] <= LONGEST_AXIS:
             raise AttntraceError(file.path, "@" + name, f"damaged: {stored[name]} is out of range")
     if stored["head_count"] % stored["kv_head_count"]:
         raise AttntraceError(file.path, "@kv_head_count", "damaged: does not divide head_count")
