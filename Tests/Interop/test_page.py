@@ -215,6 +215,20 @@ def test_a_token_is_followed_everywhere(page, shown):
     assert "following 9 " in page.text_of("#following")
 
 
+@pytest.mark.parametrize("rule", ["deviation", "top"])
+def test_absorption_is_that_of_the_rule(browser, shown, tmp_path, rule):
+    answer("report", shown["diffusion"], "--rule", rule, "--output", tmp_path / "r.html")
+    analysis = answer_json("analyze", shown["diffusion"], "--rule", rule, "--metrics", "absorption", "--json")
+    [wanted] = [each["values"] for each in analysis["metrics"][0]["quantities"] if each["name"] == f"absorption_{rule}_by_layer"]
+    page = open_report(browser, tmp_path / "r.html")
+    rows = table_of(page, "Absorption by layer")
+    heads = page.locator("figure:has(> h3:text-is('Absorption by layer')) thead th").all_text_contents()
+    [place] = [place for place, head in enumerate(heads) if head.startswith("sinks of the rule") and "band" not in head][:1]
+    for row, value in zip(rows, wanted, strict=True):
+        assert abs(float(row[place]) - value) <= 2e-5 * abs(value) + 1e-9
+    page.close()
+
+
 def test_where_a_followed_token_is_a_sink(browser, shown):
     """As `attntrace sinks` says it, layer by layer, as ranges of steps."""
     table = list(csv.DictReader(io.StringIO(answer("sinks", shown["diffusion"], "--per", "layer", "--format", "csv"))))

@@ -123,7 +123,8 @@ class AnalysisView {
   }
 
   absorption(parent, quantities) {
-    const names = { excess: "sinks of the rule", top_key: "the top key", first_token: "the first token" };
+    const [rule] = quantities.analysis.rule.split(" ");
+    const names = { [rule]: "sinks of the rule", top_key: "the top key", first_token: "the first token" };
     const series = [];
     let sample = null;
     for (const [part, name] of Object.entries(names)) {

@@ -21,7 +21,7 @@ struct TraceAnalysisView {
     private static let positionAxes: Set<String> = ["key", "query", "position", "answer", "generated", "token"]
     /// What views draw by step or by layer, however large; of a causal trace the names begin with `cumulative_`.
     private static let drawn = [
-        "absorption_top_key", "absorption_excess", "absorption_first_token", "class_share", "class_uniform",
+        "absorption", "class_share", "class_uniform",
         "structural_share", "structural_over_uniform", "map_query_norm", "map_key_norm", "map_norm_product",
         "map_cosine",
         "map_logit", "region_flow", "region_mass", "top_score", "score_share", "sink_class_share", "floating_index",
